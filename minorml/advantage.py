@@ -1,0 +1,69 @@
+"""Where the inner step's advantages come from: the learned advantage function A_ψ, or rewards.
+
+    A_ψ(s, a, s') = MLP([s, a, s']; ψ) ∈ R,    ψ ∈ R^Q                                      (advantage.1)
+
+A_ψ stands in the inner step where the advantage estimated from rewards would (Yang et al. 2019, sec. 4).
+It is never trained towards any target: ψ receives its gradient from the outer loss, through the
+adaptation step alone.
+
+Both sources have one shape, (laf, psi, batch) ↦ (A, vjp): N advantages, and the function that takes
+N weights w to Σ_n w_n ∇_ψ A_n. A method names its source in `minorml/methods.py`.
+"""
+
+import numpy as np
+
+from .mlp import MLP
+from .policy import check_shape, init_mlp
+
+
+class AdvantageNetwork:
+    """The learned advantage function (advantage.1).
+
+    Parameters
+    ----------
+    obs_dim, act_dim : S and U; the input is [s, a, s'], 2S + U wide
+    hidden, activation : as in `GaussianPolicy`
+    """
+
+    def __init__(self, obs_dim, act_dim, hidden=(50, 50), activation="tanh"):
+        self.obs_dim, self.act_dim = obs_dim, act_dim
+        self.mlp = MLP((2 * obs_dim + act_dim, *hidden, 1), activation)
+        self.num_params = self.mlp.num_params
+
+    def init(self, rng, dtype=np.float32):
+        """A new ψ: truncated-normal weights, zero biases. (Q,)"""
+        return init_mlp(self.mlp, rng).astype(dtype)
+
+    def at(self, psi, s, a, next_s):
+        """One forward pass over N rows → A (N,) and vjp: w (N,) ↦ Σ_n w_n ∇_ψ A_n (Q,)."""
+        check_shape("psi", psi, (self.num_params,))
+        check_shape("s", s, ("N", self.obs_dim))
+        check_shape("a", a, (len(s), self.act_dim))
+        check_shape("next_s", next_s, (len(s), self.obs_dim))
+        hs = self.mlp.forward(psi, np.concatenate([s, a, next_s], axis=1))
+
+        def vjp(w):
+            check_shape("w", w, (len(s),))
+            return self.mlp.vjp(psi, hs, w[:, None])
+
+        return hs[-1][:, 0], vjp
+
+    def value(self, psi, s, a, next_s):
+        """A_ψ(s_n, a_n, s'_n), (N,)."""
+        return self.at(psi, s, a, next_s)[0]
+
+    def vjp(self, psi, s, a, next_s, w):
+        """Σ_n w_n ∇_ψ A_ψ(s_n, a_n, s'_n), (Q,), for weights w (N,)."""
+        return self.at(psi, s, a, next_s)[1](w)
+
+
+def learned(laf, psi, batch):
+    """A = A_ψ(s, a, s'). No reward is looked at, and none is there: a `Batch` has no field for them."""
+    return laf.at(psi, batch.states, batch.actions, batch.next_states)
+
+
+def estimated(laf, psi, batch):
+    """A = Â, estimated from rewards (`minorml/baseline.py`) and given with the batch. ψ plays no part."""
+    if batch.advantages is None:
+        raise ValueError("batch.advantages: this method adapts from rewards and needs (N,) advantages; given None")
+    return batch.advantages, lambda w: np.zeros_like(psi)

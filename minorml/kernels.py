@@ -1,0 +1,102 @@
+"""Everything compiled by Numba, and nothing else. The mathematics is read elsewhere.
+
+Two kinds of kernel live here:
+
+- `fused(formula)` compiles an element-wise NumPy formula as it stands. Numba turns the whole expression
+  into one loop without temporaries, so the formula that is read is the code that runs.
+- A loop that NumPy cannot express well is written out, and `replaces(formula)` names the NumPy
+  function whose values it must give.
+
+Either way the compiled code serves float32 and float64. Any other dtype takes the formula: the
+complex-step proofs therefore check the formulas, and `tests/test_kernels.py` checks every entry of
+`KERNELS` against its formula.
+
+Everything compiled stays in this one module's registry because Numba's on-disk cache does not notice
+when a compiled function in *another* module changes. No kernel uses `parallel` or `fastmath`: threads
+run over tasks outside, and NaN must stay NaN.
+"""
+
+import functools
+import warnings
+
+import numba
+import numpy as np
+
+FAST_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+# name → (NumPy formula, compiled function)
+KERNELS = {}
+
+
+def _compile(function):
+    """Compile without the GIL; 1/0 is inf, as in NumPy; keep the machine code on disk where that is possible."""
+    options = dict(nogil=True, error_model="numpy")
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:  # neither the package's folder nor the user's cache folder is writable
+        warnings.warn(f"Numba cannot keep compiled code on disk ({error}); compiling again in each process. "
+                      "Set NUMBA_CACHE_DIR to a writable folder to avoid this.", RuntimeWarning, stacklevel=3)
+        return numba.njit(**options)(function)
+
+
+def _serve(formula, compiled):
+    KERNELS[formula.__name__] = (formula, compiled)
+
+    @functools.wraps(formula)
+    def dispatch(first, *others):
+        return (compiled if first.dtype in FAST_DTYPES else formula)(first, *others)
+
+    return dispatch
+
+
+def fused(formula):
+    """Decorator: run an element-wise NumPy formula as one compiled loop.
+
+    The formula must hold no numeric literal: Numba would promote float32 arrays to float64.
+    """
+    return _serve(formula, _compile(formula))
+
+
+def replaces(formula):
+    """Decorator: serve `formula` by the loop below it."""
+    return lambda loop: _serve(formula, _compile(loop))
+
+
+def outer_rows_formula(x, dz):
+    """x_n ⊗ dz_n for every row n: (N, I), (N, O) → (N, I·O). An affine layer's gradient, row by row."""
+    return (x[:, :, None] * dz[:, None, :]).reshape(len(x), x.shape[1] * dz.shape[1])
+
+
+@replaces(outer_rows_formula)
+def outer_rows(x, dz):
+    n_rows, n_in = x.shape
+    n_out = dz.shape[1]
+    out = np.empty((n_rows, n_in * n_out), x.dtype)
+    for n in range(n_rows):
+        for i in range(n_in):
+            for o in range(n_out):
+                out[n, i * n_out + o] = x[n, i] * dz[n, o]
+    return out
+
+
+def discounted_sums_formula(rewards, discount):
+    """R_t = r_t + γ R_{t+1} along the last axis; R_T = 0. (..., T) → (..., T)."""
+    sums = np.empty_like(rewards)
+    following = np.zeros_like(rewards[..., 0])
+    for t in reversed(range(rewards.shape[-1])):
+        following = rewards[..., t] + discount * following
+        sums[..., t] = following
+    return sums
+
+
+@replaces(discounted_sums_formula)
+def discounted_sums(rewards, discount):
+    sums = np.empty_like(rewards)
+    rows = rewards.reshape(-1, rewards.shape[-1])
+    out = sums.reshape(-1, rewards.shape[-1])
+    for n in range(rows.shape[0]):
+        following = 0.0
+        for t in range(rows.shape[1] - 1, -1, -1):
+            following = rows[n, t] + discount * following
+            out[n, t] = following
+    return sums

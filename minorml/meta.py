@@ -1,0 +1,122 @@
+"""The heart: one adaptation step, and the gradient of what comes after it.
+
+    θ_i = θ + θ_off − α ∘ ∇_θ L_in(θ; D_i^train)                                                 (meta.1)
+
+adapts the policy to task i (Yang et al. 2019, Algorithm 3; without θ_off and with rewards in L_in it is
+MAML, Finn et al. 2017, with the step sizes of Meta-SGD, Li et al. 2017). L_in is a surrogate
+(surrogate.1) whose advantages may be learned, A_ψ. After it, the outer loss L_out(θ_i; D_i^test) is PPO's
+(surrogate.6). We want its gradient in all that (meta.1) is made of: θ, θ_off, ψ and α.
+
+Let g = ∇L_in(θ), g' = ∇L_out(θ_i), H = ∇²L_in(θ), and v = α ∘ g'. Then
+
+    ∂L_out/∂θ     = (I − diag(α) H)ᵀ g' = g' − H v           H is symmetric                      (meta.2)
+    ∂L_out/∂θ_off = g'                                                                           (meta.3)
+    ∂L_out/∂α     = −g ∘ g'                                                                      (meta.4)
+    ∂L_out/∂ψ     = −Σ_n (∇x_n · v) ∂²ℓ/∂x∂A ∇_ψ A_ψ,n       x_n = log π_θ(a_n|s_n)              (meta.5)
+
+(meta.5): by (surrogate.2), g'ᵀ(α ∘ g) = vᵀg = Σ_n (∇x_n · v) slope_n, and ψ enters through A_n in the slope
+alone. One R-operator sweep along v gives ∇x_n · v for (meta.5) and, with its backward half, H v for
+(meta.2). Nothing else is second order.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .surrogate import clipped_form
+
+
+class MetaParameters(NamedTuple):
+    """All that the outer loop may learn; also the shape of its gradient."""
+
+    theta: np.ndarray  # (P,) the policy that explores
+    offset: np.ndarray  # (P,) θ_off
+    psi: np.ndarray  # (Q,) the learned advantage function
+    alpha: np.ndarray  # (P,) the step size of each parameter
+
+
+class Batch(NamedTuple):
+    """N transitions of one task. There is no field for rewards: what adapts without them cannot see them."""
+
+    states: np.ndarray  # (N, S)
+    actions: np.ndarray  # (N, U)
+    next_states: np.ndarray  # (N, S)
+    advantages: np.ndarray | None = None  # (N,) for surrogates that do not learn them
+    log_probs: np.ndarray | None = None  # (N,) under the policy that sampled; None: the present one's own
+
+
+def adapt(policy, laf, method, meta, pre):
+    """Adapt to one task: (meta.1), once, or once for each batch of a sequence.
+
+    Parameters
+    ----------
+    policy, laf : GaussianPolicy, AdvantageNetwork (laf may be None for methods without one)
+    method : a row of `METHODS`
+    meta : MetaParameters
+    pre : Batch, or a sequence of them, each sampled by the policy that the step before it gave
+
+    Returns
+    -------
+    theta_i : (P,) adapted parameters
+    pullback : g' (P,) ↦ MetaParameters, the gradient of L_out in θ, θ_off, ψ, α when g' is that in θ_i
+    """
+    steps = [pre] if isinstance(pre, Batch) else list(pre)
+    theta_i, pullbacks = meta.theta, []
+    for batch in steps:
+        theta_i, step_back = _adapt_once(policy, laf, method, meta._replace(theta=theta_i), batch)
+        pullbacks.append(step_back)
+
+    def pullback(g_post):
+        total = MetaParameters(g_post, *(np.zeros_like(field) for field in meta[1:]))
+        for step_back in reversed(pullbacks):
+            step = step_back(total.theta)
+            # θ passes through the steps; θ_off, ψ and α enter each of them anew.
+            total = MetaParameters(step.theta, *(a + b for a, b in zip(total[1:], step[1:])))
+        return total
+
+    return theta_i, pullback
+
+
+def _adapt_once(policy, laf, method, meta, batch):
+    """(meta.1) and its pullback (meta.2)–(meta.5)."""
+    at = policy.at(meta.theta, batch.states, batch.actions)
+    advantages, advantage_vjp = method.advantage(laf, meta.psi, batch)
+    rows = method.surrogate(at.log_prob, advantages, batch.log_probs)
+    g = at.vjp(rows.slope)  # ∇L_in(θ)
+    theta_i = meta.theta + meta.offset - meta.alpha * g
+
+    def pullback(g_post):
+        tangent = at.along(meta.alpha * g_post)  # v = α ∘ g'
+        Hv = tangent.vjp(rows.slope, rows.curvature * tangent.log_prob)  # (surrogate.3)
+        return MetaParameters(
+            theta=g_post - Hv,
+            offset=g_post,
+            psi=-advantage_vjp(rows.mixed * tangent.log_prob),
+            alpha=-g * g_post,
+        )
+
+    return theta_i, pullback
+
+
+class Outer(NamedTuple):
+    """The outer surrogate L_out of one task at θ_i."""
+
+    loss: np.ndarray  # a number
+    gradient: np.ndarray  # (P,) g'
+    clip_fraction: float  # the share of rows on which the clip acts
+
+
+def outer_loss(policy, theta_i, post, clip=0.2):
+    """L_out(θ_i; D_i^test) and its gradient: PPO's clipped surrogate (surrogate.6). `post.advantages` is needed."""
+    if post.advantages is None:
+        raise ValueError("post.advantages: the outer loss needs (N,) advantages; given None")
+    at = policy.at(theta_i, post.states, post.actions)
+    rows = clipped_form(at.log_prob, post.advantages, post.log_probs, clip)
+    return Outer(rows.loss.sum(), at.vjp(rows.slope), float(np.mean(rows.mixed == 0)))
+
+
+def meta_gradient(policy, laf, method, meta, pre, post, clip=0.2):
+    """L_out(θ_i) of one task and its gradient in θ, θ_off, ψ and α, as (loss, MetaParameters)."""
+    theta_i, pullback = adapt(policy, laf, method, meta, pre)
+    outer = outer_loss(policy, theta_i, post, clip)
+    return outer.loss, pullback(outer.gradient)

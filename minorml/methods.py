@@ -1,0 +1,49 @@
+"""The five methods, as rows of one table. They differ in the inner step and in what is learned; nothing else.
+
+| method            | L_in                          | A            | learned     |
+|-------------------|-------------------------------|--------------|-------------|
+| `dr`              | none                          |              | θ           |
+| `maml`            | −mean_n Â_n ρ_n(θ)            | from rewards | θ, α        |
+| `norml-no-laf`    | −mean_n Â_n ρ_n(θ)            | from rewards | θ, α, θ_off |
+| `norml-no-offset` | mean_n A_ψ,n log π_θ(a_n|s_n) | learned      | θ, ψ        |
+| `norml`           | mean_n A_ψ,n log π_θ(a_n|s_n) | learned      | θ, ψ, θ_off |
+
+What is not learned keeps its first value: θ_off = 0, and α the preset's inner rate. A preset may let α be
+learned besides (`learn_alpha`).
+"""
+
+from typing import Callable, NamedTuple
+
+from . import advantage, surrogate
+
+
+class Method(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    surrogate: Callable  # (x, advantages, old_log_probs) ↦ Rows, of `minorml/surrogate.py`
+    advantage: Callable  # (laf, psi, batch) ↦ (A, vjp), of `minorml/advantage.py`
+    learned: tuple[str, ...]  # fields of MetaParameters
+
+    @property
+    def adapts(self):
+        return self.surrogate is not surrogate.no_form
+
+    @property
+    def uses_rewards(self):
+        """Whether the inner step needs advantages estimated from rewards."""
+        return self.adapts and self.advantage is advantage.estimated
+
+
+def _no_advantage(laf, psi, batch):
+    """For a method without an inner step: any numbers will do, and ψ plays no part."""
+    return 0 * batch.states[:, 0], lambda w: 0 * psi
+
+
+METHODS = {row.name: row for row in [
+    Method("dr", surrogate.no_form, _no_advantage, ("theta",)),
+    Method("maml", surrogate.ratio_form, advantage.estimated, ("theta", "alpha")),
+    Method("norml-no-laf", surrogate.ratio_form, advantage.estimated, ("theta", "alpha", "offset")),
+    Method("norml-no-offset", surrogate.log_form, advantage.learned, ("theta", "psi")),
+    Method("norml", surrogate.log_form, advantage.learned, ("theta", "psi", "offset")),
+]}

@@ -1,0 +1,153 @@
+"""The policy π_θ(a|s) = N(f(s; θ_μ), diag(e^{θ_σ})²), and every derivative of log π_θ that meta-learning needs.
+
+    θ = [θ_μ, θ_σ] ∈ R^P: the weights of an MLP f (mlp.1), then U log standard deviations.
+
+`GaussianPolicy` describes the family; parameters are always an argument. `policy.at(θ, s, a)` makes one
+forward pass and keeps it, so that the value, the gradient and the Hessian-vector product share it:
+
+    at = policy.at(theta, s, a)      x_n(θ) = log π_θ(a_n|s_n)
+    at.log_prob                      x                                   (N,)
+    at.vjp(w)                        Σ_n w_n ∇x_n                        (P,)
+    tangent = at.along(v)            one R-operator sweep up
+    tangent.log_prob                 ∇x_n · v                            (N,)
+    tangent.vjp(w, Rw)               Σ_n w_n ∇²x_n v + Rw_n ∇x_n         (P,)
+"""
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from . import gaussian
+from .mlp import MLP
+
+
+class GaussianPolicy:
+    """A Gaussian policy whose mean is an MLP and whose log standard deviations do not depend on the state.
+
+    Parameters
+    ----------
+    obs_dim, act_dim : S and U, the dimensions of state and action
+    hidden : widths of the hidden layers
+    activation : "tanh", "relu" or "identity"
+    """
+
+    def __init__(self, obs_dim, act_dim, hidden=(50, 50), activation="tanh"):
+        self.obs_dim, self.act_dim = obs_dim, act_dim
+        self.mlp = MLP((obs_dim, *hidden, act_dim), activation)
+        self.num_params = self.mlp.num_params + act_dim
+
+    def split(self, theta):
+        """θ → (θ_μ, θ_σ), two views. A stack (M, P) gives (M, P − U) and (M, U)."""
+        return theta[..., :self.mlp.num_params], theta[..., self.mlp.num_params:]
+
+    def init(self, rng, log_std, dtype=np.float32):
+        """A new θ: truncated-normal weights, zero biases, every log σ at `log_std`. (P,)"""
+        theta = np.empty(self.num_params, dtype)
+        mean_params, log_stds = self.split(theta)
+        mean_params[:] = init_mlp(self.mlp, rng)
+        log_stds[:] = log_std
+        return theta
+
+    def mean(self, theta, s):
+        """f(s; θ_μ): (N, S) → (N, U). A stack of parameters (M, P) takes a stack of states (M, N, S)."""
+        return self.mlp.forward(self.split(theta)[0], s)[-1]
+
+    def sample(self, theta, s, noise):
+        """Actions a = f(s) + e^{θ_σ} ∘ noise, and their log-probabilities.
+
+        Shapes: θ (M, P), s (M, K, S), standard normal noise (M, K, U) → a (M, K, U), log π (M, K).
+        """
+        log_std = self.split(theta)[1][..., None, :]  # (M, 1, U)
+        a = self.mean(theta, s) + np.exp(log_std) * noise
+        log_prob = -0.5 * (noise * noise + gaussian.LOG_2PI).sum(-1) - log_std.sum(-1)
+        return a, log_prob
+
+    def at(self, theta, s, a):
+        """One forward pass over N rows, kept for the derivatives. θ (P,), s (N, S), a (N, U)."""
+        check_shape("theta", theta, (self.num_params,))
+        check_shape("s", s, ("N", self.obs_dim))
+        check_shape("a", a, (len(s), self.act_dim))
+        return LogProb(self, theta, s, a)
+
+    def log_prob(self, theta, s, a):
+        """log π_θ(a_n|s_n), (N,)."""
+        return self.at(theta, s, a).log_prob
+
+    def scores(self, theta, s, a):
+        """∇_θ log π_θ(a_n|s_n) for each row, (N, P)."""
+        at = self.at(theta, s, a)
+        dmean, dlog_std = gaussian.vjp_rows(at.e, at.log_std)
+        return np.concatenate([self.mlp.vjp_rows(at.mean_params, at.hs, dmean), dlog_std], axis=1)
+
+    def vjp(self, theta, s, a, w):
+        """Σ_n w_n ∇_θ log π_n, (P,), for weights w (N,)."""
+        check_shape("w", w, (len(s),))
+        return self.at(theta, s, a).vjp(w)
+
+    def jvp(self, theta, s, a, v):
+        """∇_θ log π_n · v, (N,), for a direction v (P,)."""
+        check_shape("v", v, (self.num_params,))
+        return self.at(theta, s, a).along(v).log_prob
+
+    def hvp(self, theta, s, a, w, v):
+        """Σ_n w_n ∇²_θ log π_n v, (P,), for weights w (N,) and a direction v (P,)."""
+        check_shape("w", w, (len(s),))
+        check_shape("v", v, (self.num_params,))
+        return self.at(theta, s, a).along(v).vjp(w, np.zeros_like(w))
+
+
+class LogProb:
+    """x_n(θ) = log π_θ(a_n|s_n) around one θ: the chain (mlp.1) → (gaussian.1) → (gaussian.2), kept."""
+
+    def __init__(self, policy, theta, s, a):
+        self.policy = policy
+        self.mean_params, self.log_std = policy.split(theta)
+        self.hs = policy.mlp.forward(self.mean_params, s)
+        self.e = gaussian.standardise(a, self.hs[-1], self.log_std)  # (N, U)
+        self.log_prob = gaussian.log_density(self.e, self.log_std)  # (N,)
+
+    def vjp(self, w):
+        """Σ_n w_n ∇x_n: (gaussian.3), then (mlp.2). (P,)"""
+        dmean, dlog_std = gaussian.vjp(self.e, self.log_std, w)
+        return np.concatenate([self.policy.mlp.vjp(self.mean_params, self.hs, dmean), dlog_std])
+
+    def along(self, v):
+        """The same chain differentiated along v: (mlp.3), then (gaussian.4)."""
+        return LogProbTangent(self, v)
+
+
+class LogProbTangent:
+    """How x_n(θ), and any vjp of it, change when θ moves along v."""
+
+    def __init__(self, at, v):
+        self.at = at
+        self.Rmean_params, self.Rlog_std = at.policy.split(v)
+        self.Rhs = at.policy.mlp.jvp(at.mean_params, at.hs, self.Rmean_params)
+        self.log_prob, self.Re = gaussian.jvp(at.e, at.log_std, self.Rhs[-1], self.Rlog_std)  # (N,)
+
+    def vjp(self, w, Rw):
+        """R{Σ_n w_n ∇x_n} = Σ_n w_n ∇²x_n v + Rw_n ∇x_n, where the weights move by Rw: (gaussian.5), (mlp.4). (P,)"""
+        at = self.at
+        dmean, _ = gaussian.vjp(at.e, at.log_std, w)
+        Rdmean, Rdlog_std = gaussian.vjp_tangent(at.e, at.log_std, self.Re, self.Rlog_std, w, Rw)
+        Rdmean_params = at.policy.mlp.vjp_tangent(
+            at.mean_params, at.hs, self.Rmean_params, self.Rhs, dmean, Rdmean)
+        return np.concatenate([Rdmean_params, Rdlog_std])
+
+
+def init_mlp(mlp, rng, scale=0.1):
+    """Weights from a normal of deviation `scale` cut at two deviations, biases 0. (num_params,)
+
+    The inverse-distribution method: u uniform between Φ(−2) and Φ(2), then Φ⁻¹(u).
+    """
+    params = np.zeros(mlp.num_params)
+    for W, _ in mlp.layers(params):
+        W[:] = scale * ndtri(rng.uniform(ndtr(-2), ndtr(2), W.shape))
+    return params
+
+
+def check_shape(name, array, expected):
+    """Raise unless `array` has the expected shape; a letter stands for any length."""
+    shape = np.shape(array)
+    if len(shape) != len(expected) or any(isinstance(n, int) and n != m for n, m in zip(expected, shape)):
+        wanted = "(" + ", ".join(str(n) for n in expected) + ("," if len(expected) == 1 else "") + ")"
+        raise ValueError(f"{name}: expected shape {wanted}; given {shape}")

@@ -1,0 +1,82 @@
+"""Surrogate losses: the functions of θ whose gradients are policy gradients.
+
+A surrogate is not a loss in the usual sense. Its value means little; it is made so that its gradient at
+the parameters that sampled the batch is an estimate of the policy gradient. All of ours depend on θ only
+through the log-probabilities x_n = log π_θ(a_n|s_n) of the N rows, and on the advantages A_n:
+
+    L(θ) = Σ_n ℓ(x_n(θ), A_n)                                                               (surrogate.1)
+
+so each is a scalar function ℓ, and four numbers per row say all about it:
+
+    loss       ℓ
+    slope      ∂ℓ/∂x       ∇L  = Σ_n slope_n ∇x_n                                            (surrogate.2)
+    curvature  ∂²ℓ/∂x²     ∇²L v = Σ_n slope_n ∇²x_n v + curvature_n (∇x_n · v) ∇x_n         (surrogate.3)
+    mixed      ∂²ℓ/∂x∂A    how the slope moves with the advantage, for the gradient in ψ
+
+x̄ stands for the log-probabilities under the parameters that sampled the batch, held constant.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rows(NamedTuple):
+    """ℓ and its derivatives for each of N rows, each (N,), already divided by N."""
+
+    loss: np.ndarray
+    slope: np.ndarray
+    curvature: np.ndarray
+    mixed: np.ndarray
+
+
+def log_form(x, advantages, old_log_probs):
+    """ℓ = A x / N, the inner surrogate of NoRML (Yang et al. 2019, Algorithm 3).
+
+    There is no minus sign: the sign of a learned A is free. x̄ plays no part.
+
+        ∂ℓ/∂x = A/N,    ∂²ℓ/∂x² = 0,    ∂²ℓ/∂x∂A = 1/N                                       (surrogate.4)
+    """
+    n = len(x)
+    slope = advantages / n
+    return Rows(loss=slope * x, slope=slope, curvature=np.zeros_like(slope), mixed=np.full_like(x, 1 / n))
+
+
+def ratio_form(x, advantages, old_log_probs):
+    """ℓ = −A ρ / N with ρ = exp(x − x̄), the inner surrogate of MAML.
+
+        ∂ℓ/∂x = −A ρ/N,    ∂²ℓ/∂x² = −A ρ/N,    ∂²ℓ/∂x∂A = −ρ/N                              (surrogate.5)
+
+    At θ = θ̄ the gradient is that of −A x/N; the Hessian has the outer products −A ∇x ∇xᵀ/N besides.
+    """
+    mixed = -ratio(x, old_log_probs) / len(x)
+    slope = advantages * mixed
+    return Rows(loss=slope, slope=slope, curvature=slope, mixed=mixed)
+
+
+def clipped_form(x, advantages, old_log_probs, clip):
+    """ℓ = −min(r A, clip(r, 1−ε, 1+ε) A) / N with r = exp(x − x̄), PPO's (Schulman et al. 2017, eq. 7).
+
+    For A ≥ 0 only the upper bound can act, min(r, 1+ε) A; for A < 0 only the lower, max(r, 1−ε) A. Where
+    the bound acts the row is constant in x; elsewhere it is the ratio form's:
+
+        ∂ℓ/∂x = ∂²ℓ/∂x² = −A r/N,    ∂²ℓ/∂x∂A = −r/N    where r is inside, else 0            (surrogate.6)
+    """
+    r = ratio(x, old_log_probs)
+    bound = np.where(advantages.real >= 0, 1 + clip, 1 - clip).astype(r.real.dtype)
+    inside = np.where(advantages.real >= 0, r.real <= bound, r.real >= bound)
+    mixed = np.where(inside, -r / len(x), 0)
+    slope = advantages * mixed
+    loss = np.where(inside, slope, -advantages * bound / len(x))
+    return Rows(loss=loss, slope=slope, curvature=slope, mixed=mixed)
+
+
+def no_form(x, advantages, old_log_probs):
+    """ℓ = 0: no inner step at all, for domain randomization."""
+    zeros = np.zeros_like(x)
+    return Rows(zeros, zeros, zeros, zeros)
+
+
+def ratio(x, old_log_probs):
+    """exp(x − x̄), (N,); exactly 1 where the batch carries no x̄, because it was sampled at this very θ."""
+    return np.exp(x - (x.real.copy() if old_log_probs is None else old_log_probs))
