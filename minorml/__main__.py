@@ -1,0 +1,143 @@
+"""The command line: `python -m minorml list | train | evaluate | plot`, or the script `minorml`.
+
+Results go to stdout, progress and errors to stderr. Exit status: 0 done, 2 wrong input (nothing was written),
+3 a number was not finite, 130 interrupted.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from . import plots
+from .config import explain_fields, parse_setting
+from .finetune import evaluate
+from .methods import METHODS
+from .presets import PRESETS
+from .runs import Run, RunError
+from .tasks import describe, grid_tasks
+from .train import load, train
+
+
+def parser():
+    p = argparse.ArgumentParser(prog="minorml", description="Meta-reinforcement learning that adapts without rewards.")
+    verbs = p.add_subparsers(dest="verb", required=True)
+
+    v = verbs.add_parser("list", help="the presets and what each method learns")
+    v.set_defaults(run=list_presets)
+
+    v = verbs.add_parser("train", help="meta-train and keep a run's directory",
+                         formatter_class=argparse.RawDescriptionHelpFormatter,
+                         epilog="fields for --set:\n" + explain_fields())
+    v.add_argument("--preset", required=True, metavar="ENV/METHOD", help="starting values; see `minorml list`")
+    v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the run's directory")
+    v.add_argument("--seed", type=int, help="of every random number (default: the preset's)")
+    v.add_argument("--iterations", type=int, help="outer iterations (default: the preset's)")
+    v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
+    v.add_argument("--resume", action="store_true", help="continue the run in FOLDER from its last checkpoint")
+    v.add_argument("--overwrite", action="store_true", help="replace the run in FOLDER")
+    v.set_defaults(run=run_train)
+
+    v = verbs.add_parser("evaluate", help="adapt to held-out tasks and print the return before and after")
+    v.add_argument("folder", type=Path, metavar="RUN", help="a run's directory")
+    v.add_argument("--steps", type=_positive, default=1, help="adaptation steps (default 1)")
+    v.add_argument("--tasks", type=_positive, default=16, help="tasks on the grid (default 16)")
+    v.add_argument("--repetitions", type=_positive, default=5, help="independent repetitions (default 5)")
+    v.add_argument("--seed", type=_not_negative, default=0, help="of the evaluation (default 0)")
+    v.set_defaults(run=run_evaluate)
+
+    v = verbs.add_parser("plot", help="learning curves, and for the point agent its trajectories")
+    v.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="directories of runs")
+    v.add_argument("--out", type=Path, metavar="FOLDER",
+                   help="where to (default: plots/ in the run's directory; with several runs, plots/ here)")
+    v.set_defaults(run=run_plot)
+    return p
+
+
+def list_presets(args):
+    print(f"{'preset':30} {'learned':22} {'inner rate':>10} {'outer rate':>10} {'log std':>8}")
+    for name, config in PRESETS.items():
+        print(f"{name:30} {', '.join(config.learned):22} {config.inner_rate:>10g} {config.outer_rate:>10g} "
+              f"{config.log_std:>8g}")
+
+
+def run_train(args):
+    fields = dict(parse_setting(text) for text in args.set)
+    fields |= {name: getattr(args, name) for name in ("seed", "iterations") if getattr(args, name) is not None}
+    trained = train(args.preset, args.out, resume=args.resume, overwrite=args.overwrite, **fields)
+    last = trained.metrics[-50:]
+    before, after = (sum(row[name] for row in last) / len(last) for name in ("pre_return", "post_return"))
+    print(f"{args.out}: {trained.config.iterations} iterations; mean return over the last {len(last)}: "
+          f"{before:.2f} before adaptation, {after:.2f} after")
+
+
+def run_evaluate(args):
+    trained = load(args.folder)
+    tasks = grid_tasks(trained.config.distribution, args.tasks)
+    scores = evaluate(trained, tasks, args.steps, args.repetitions, args.seed, progress=True)
+    table = {}  # task → stage → Score
+    for score in scores:
+        table.setdefault(describe(score.task), {})[score.stage] = score
+    stages = list(dict.fromkeys(score.stage for score in scores))
+    adapts = METHODS[trained.config.method]
+    how = "from rewards" if adapts.uses_rewards else "without rewards" if adapts.adapts else "not at all"
+    print(f"{args.folder}: {trained.config.method}, adapted {how} from {trained.config.num_trajectories} trajectories "
+          f"per step; mean return ± deviation over {args.repetitions} repetitions")
+    print(f"{'task':24}" + "".join(f"{stage:>18}" for stage in stages))
+    for task, row in table.items():
+        print(f"{task:24}" + "".join(f"{row[s].returns.mean():>10.2f} ± {row[s].returns.std():<5.2f}" for s in stages))
+    means = {s: [row[s].returns.mean() for row in table.values()] for s in stages}
+    print(f"{'mean of the tasks':24}" + "".join(f"{sum(x) / len(x):>10.2f}{'':8}" for x in means.values()))
+    path = args.folder / "evaluation.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        names = list(tasks[0])
+        writer.writerow([*names, "stage", "repetition", "return"])
+        for score in scores:
+            for r, value in enumerate(score.returns):
+                writer.writerow([*(score.task[name] for name in names), score.stage, r, f"{value:.9g}"])
+    print(f"written: {path}")
+
+
+def run_plot(args):
+    runs = [Run(folder) for folder in args.folders]
+    out = args.out or (args.folders[0] / "plots" if len(runs) == 1 else Path("plots"))
+    print(plots.learning_curves(runs, out / "learning.png"))
+    for run in runs:
+        if "Point" in run.config.env:
+            name = "trajectories" if len(runs) == 1 else f"trajectories-{run.path.name}"
+            print(plots.point_trajectories(load(run.path), out / f"{name}.png"))
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more; given {text}")
+    return value
+
+
+def _not_negative(text):
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more; given {text}")
+    return value
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    try:
+        args.run(args)
+    except FloatingPointError as error:
+        print(f"minorml: stopped: {error}", file=sys.stderr)
+        return 3
+    except (ValueError, RunError, ImportError, OSError) as error:
+        print(f"minorml: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("minorml: interrupted; the last finished iteration is saved", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

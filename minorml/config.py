@@ -1,0 +1,131 @@
+"""The hyper-parameters of a run: one frozen dataclass, whose fields are also the names of `--set FIELD=VALUE`."""
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass, field
+
+from .methods import METHODS
+from .mlp import ACTIVATIONS
+from .tasks import Uniform
+
+
+def _option(doc, check=None, **default):
+    """A field with its explanation and, where the type is not enough, (test, what is expected)."""
+    return field(metadata={"doc": doc, "check": check}, **default)
+
+
+POSITIVE = (lambda x: x > 0, "a number > 0")
+NOT_NEGATIVE = (lambda x: x >= 0, "a number >= 0")
+WIDTHS = (lambda xs: all(x > 0 for x in xs), "positive layer widths")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that determines a run. `Config(...)` raises ValueError for a wrong type or range."""
+
+    env: str = _option("Gymnasium id; MODULE:ID imports MODULE first")
+    vary: tuple[str, ...] = _option("what makes a task: ATTRIBUTE=uniform:LOW,HIGH, several with ';' between them",
+                                    (lambda xs: [Uniform.parse(x) for x in xs], "one attribute or more"))
+    method: str = _option("a row of the method table", (lambda x: x in METHODS, f"one of {', '.join(METHODS)}"))
+    horizon: int = _option("T, the most steps of an episode", POSITIVE)
+    num_tasks: int = _option("M, tasks per meta-batch", POSITIVE, default=10)
+    num_trajectories: int = _option("K, trajectories per task and rollout", POSITIVE, default=25)
+    discount: float = _option("γ", (lambda x: 0 <= x <= 1, "a number in [0, 1]"), default=0.99)
+    hidden: tuple[int, ...] = _option("widths of the policy's hidden layers", WIDTHS, default=(50, 50))
+    activation: str = _option("of the policy", (lambda x: x in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"),
+                              default="tanh")
+    laf_hidden: tuple[int, ...] = _option("widths of the learned advantage function's hidden layers", WIDTHS,
+                                          default=(50, 50))
+    laf_activation: str = _option("of the learned advantage function",
+                                  (lambda x: x in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"), default="tanh")
+    log_std: float = _option("first log standard deviation of every action", default=-1.0)
+    inner_rate: float = _option("first value of every α", NOT_NEGATIVE, default=0.01)
+    learn_alpha: bool = _option("learn α also where the method does not by itself", default=False)
+    adapt_steps: int = _option("adaptation steps during training; 0 for dr, which has none", NOT_NEGATIVE, default=1)
+    outer_rate: float = _option("Adam's first rate; it decays linearly to 0 over the iterations", POSITIVE,
+                                default=1e-3)
+    outer_steps: int = _option("updates per batch of rollouts; PPO's clip acts from the second on", POSITIVE,
+                               default=1)
+    clip: float = _option("PPO's ε", POSITIVE, default=0.2)
+    iterations: int = _option("outer iterations of the whole run", POSITIVE, default=1000)
+    seed: int = _option("of every random number", NOT_NEGATIVE, default=0)
+    dtype: str = _option("of parameters and batches",
+                         (lambda x: x in ("float32", "float64"), "float32 or float64"), default="float32")
+    checkpoint_every: int = _option("iterations between checkpoints", POSITIVE, default=50)
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            given = getattr(self, f.name)
+            value = _coerce(f, given)
+            check, expected = f.metadata["check"] or (lambda x: True, "")
+            if not check(value):
+                raise ValueError(f"{f.name}: expected {expected}; given {given!r}")
+            object.__setattr__(self, f.name, value)
+        if METHODS[self.method].adapts != (self.adapt_steps > 0):
+            raise ValueError(f"adapt_steps: expected {'1 or more' if self.adapt_steps == 0 else '0'} for method "
+                             f"{self.method}; given {self.adapt_steps}")
+
+    @property
+    def distribution(self):
+        """The task distribution, parsed."""
+        return [Uniform.parse(text) for text in self.vary]
+
+    @property
+    def learned(self):
+        """The fields of MetaParameters that the outer loop updates."""
+        learned = METHODS[self.method].learned
+        return learned + ("alpha",) if self.learn_alpha and "alpha" not in learned else learned
+
+
+def _coerce(f, value):
+    """`value` as the field's type, without losing anything; a wrong type is an error that names the field."""
+    def wrong(expected):
+        return ValueError(f"{f.name}: expected {expected}; given {value!r}")
+
+    if f.type in (tuple[int, ...], tuple[str, ...]):
+        item = int if f.type == tuple[int, ...] else str
+        if isinstance(value, str) or not hasattr(value, "__iter__") or any(type(x) is not item for x in value):
+            raise wrong(f"a sequence of {'integers' if item is int else 'texts'}")
+        return tuple(value)
+    if f.type is float and type(value) in (int, float):
+        if not math.isfinite(value):
+            raise wrong("a finite number")
+        return float(value)
+    if type(value) is not f.type:
+        raise wrong({int: "an integer", float: "a number", bool: "true or false", str: "a text"}[f.type])
+    return value
+
+
+def parse_setting(text):
+    """`FIELD=VALUE` from a command line → (field, value of the field's type). Lists are written `50,50`."""
+    name, equals, value = text.partition("=")
+    fields = {f.name: f for f in dataclasses.fields(Config)}
+    if not equals:
+        raise ValueError(f"--set: expected FIELD=VALUE; given {text!r}")
+    if name not in fields:
+        raise ValueError(f"--set: no field {name!r}; {nearest(name, fields)}")
+    kind = fields[name].type
+    try:
+        if kind is bool:
+            return name, {"true": True, "false": False}[value.lower()]
+        if kind == tuple[int, ...]:
+            return name, tuple(int(x) for x in value.split(",") if x)
+        if kind == tuple[str, ...]:
+            return name, tuple(value.split(";"))
+        return name, kind(value)
+    except (ValueError, KeyError):
+        expected = {int: "an integer", float: "a number", bool: "true or false",
+                    tuple[int, ...]: "integers with commas between them"}[kind]
+        raise ValueError(f"{name}: expected {expected}; given {value!r}") from None
+
+
+def nearest(name, names):
+    """A hint for a name that does not exist."""
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(names)}"
+
+
+def explain_fields():
+    """One line per field, for `--help`."""
+    return "\n".join(f"  {f.name:18} {f.metadata['doc']}" for f in dataclasses.fields(Config))

@@ -1,0 +1,85 @@
+"""Adaptation at test time: Algorithms 2 (MAML) and 4 (NoRML) of Yang et al. 2019, and how well it works.
+
+    before        roll out π_θ on the task: K trajectories, without rewards for NoRML
+    after 1       θ_i by (meta.1), roll out π_θi
+    after 2       adapt again on those transitions, roll out, …
+    offset only   θ + θ_off, without the gradient step: what the offset does by itself
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from .progress import Progress
+from .rollout import rollout
+from .tasks import set_tasks
+from .train import EVALUATE, explore_and_adapt, make_learner, stream
+
+
+class Score(NamedTuple):
+    """The return of one stage of adaptation on one task, repeated."""
+
+    task: dict
+    stage: str  # "before", "offset only", "after 1", …
+    returns: np.ndarray  # (repetitions,) each the mean undiscounted return of K trajectories
+
+
+def finetune(trained, tasks, steps=1, seed=0):
+    """Adapt to tasks.
+
+    Parameters
+    ----------
+    trained : Trained, from `train` or `load`
+    tasks : dicts {attribute: value}, for example [{"rotation": 1.0}]
+    steps : adaptation steps, each on K fresh trajectories per task
+    seed : of the exploration
+
+    Returns
+    -------
+    theta : (M, P), the adapted parameters for each task
+    """
+    learner = make_learner(trained.config, num_tasks=len(tasks))
+    set_tasks(learner.envs, tasks, trained.config.num_trajectories)
+    rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
+    try:
+        with threadpool_limits(1):
+            _, _, adapted = explore_and_adapt(learner, trained.meta, steps, rngs)
+    finally:
+        learner.envs.close()
+    return np.stack([theta_i for theta_i, _ in adapted])
+
+
+def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False):
+    """The return on each task at each stage of adaptation, over independent repetitions → list of `Score`.
+
+    A method without adaptation (domain randomization) has the stage "before" alone.
+    """
+    config, meta = trained.config, trained.meta
+    learner = make_learner(config, num_tasks=len(tasks))
+    set_tasks(learner.envs, tasks, config.num_trajectories)
+    steps = steps if learner.method.adapts else 0
+    returns = []  # one dict for each repetition: stage → (M,) returns
+    try:
+        with threadpool_limits(1), Progress(repetitions, label="evaluate", enabled=progress) as shown:
+            for r in range(repetitions):
+                rngs = [stream(seed, EVALUATE, r, i) for i in range(len(tasks))]
+                returns.append(_stages(learner, meta, steps, rngs))
+                shown.update()
+    finally:
+        learner.envs.close()
+    return [Score(task, stage, np.array([one[stage][i] for one in returns]))
+            for i, task in enumerate(tasks) for stage in returns[0]]
+
+
+def _stages(learner, meta, steps, rngs):
+    """Each stage's mean return on each task: {stage: (M,)}."""
+    def perform(thetas):
+        return rollout(learner.envs, learner.policy, thetas, learner.config.horizon, rngs)
+
+    explored, _, adapted = explore_and_adapt(learner, meta, steps, rngs)
+    performed = [*explored, perform(np.stack([theta_i for theta_i, _ in adapted]))]
+    stages = {"before" if k == 0 else f"after {k}": trajectories for k, trajectories in enumerate(performed)}
+    if "offset" in learner.method.learned:
+        stages["offset only"] = perform(np.stack([meta.theta + meta.offset] * len(rngs)))
+    return {stage: np.array([one.returns.mean() for one in trajectories]) for stage, trajectories in stages.items()}

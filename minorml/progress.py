@@ -1,0 +1,45 @@
+"""Progress of long work on stderr: a bar on a terminal, elsewhere one plain line now and then."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 15
+
+
+class Progress:
+    """Use as a context manager; call `update` after each piece of work."""
+
+    def __init__(self, total, done=0, label="", enabled=True):
+        self.total, self.done, self.label = total, done, label
+        self.start = self.last = time.monotonic()
+        self.started_at = done
+        self.enabled = enabled
+        terminal = sys.stderr.isatty()
+        self.bar = tqdm(total=total, initial=done, desc=label, unit="it", dynamic_ncols=True) if (
+            enabled and terminal) else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.bar is not None:
+            self.bar.close()
+
+    def update(self, **numbers):
+        self.done += 1
+        if not self.enabled:
+            return
+        shown = {name: f"{value:.3g}" for name, value in numbers.items()}
+        if self.bar is not None:
+            self.bar.set_postfix(shown, refresh=False)
+            self.bar.update()
+            return
+        now = time.monotonic()
+        if now - self.last >= SECONDS_BETWEEN_LINES or self.done == self.total:
+            self.last = now
+            rate = (self.done - self.started_at) / max(now - self.start, 1e-9)
+            facts = " ".join(f"{name}={value}" for name, value in shown.items())
+            print(f"{self.label} {self.done}/{self.total} {rate:.3g} it/s, {(self.total - self.done) / rate:.0f} s left "
+                  f"{facts}", file=sys.stderr, flush=True)

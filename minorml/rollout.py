@@ -1,0 +1,97 @@
+"""Sampling: K trajectories on each of M tasks, all M·K of them in lock-step.
+
+    environment (i, k) = copy i·K + k of the vector environment
+
+              t = 0      1      2   …  T−1    T
+    states      s_0    s_1    s_2   …  s_T−1  s_T       (K, T+1, S)
+    actions     a_0    a_1    a_2   …  a_T−1            (K, T, U)
+    alive        1      1      1    …    0              (K, T)   row t counts: s_t → s_{t+1} was lived
+
+An episode that ends before T leaves dead rows behind; they are never looked at. An environment that resets
+itself after its end (Gymnasium's NEXT_STEP autoreset) goes on living in those dead rows, unseen.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .meta import Batch
+
+
+class Trajectories(NamedTuple):
+    """K trajectories of one task."""
+
+    states: np.ndarray  # (K, T+1, S)
+    actions: np.ndarray  # (K, T, U)
+    log_probs: np.ndarray  # (K, T) under the policy that sampled
+    rewards: np.ndarray  # (K, T), 0 in dead rows
+    alive: np.ndarray  # (K, T)
+
+    @property
+    def returns(self):
+        """The undiscounted return of each trajectory, (K,)."""
+        return self.rewards.sum(axis=1)
+
+    def batch(self, advantages=None):
+        """The N live rows, one trajectory after the other."""
+        return Batch(self.states[:, :-1][self.alive], self.actions[self.alive], self.states[:, 1:][self.alive],
+                     advantages, self.log_probs[self.alive])
+
+
+def rollout(envs, policy, thetas, horizon, rngs):
+    """Sample from M policies, each on its own task.
+
+    Parameters
+    ----------
+    envs : gymnasium.vector.VectorEnv of M·K copies, with the tasks already set
+    policy : GaussianPolicy
+    thetas : (M, P), one row of parameters per task; their dtype is that of the trajectories
+    horizon : T, the most steps of an episode
+    rngs : M random generators, one per task: a task's numbers do not depend on its neighbours
+
+    Returns
+    -------
+    M `Trajectories`.
+
+    Raises
+    ------
+    FloatingPointError : an action, observation or reward is not finite
+    """
+    M, K, T = len(thetas), envs.num_envs // len(thetas), horizon
+    noise = np.stack([rng.standard_normal((T, K, policy.act_dim)) for rng in rngs], axis=1)  # (T, M, K, U)
+    noise = noise.astype(thetas.dtype)
+    states = np.zeros((M, K, T + 1, policy.obs_dim), thetas.dtype)
+    actions = np.zeros((M, K, T, policy.act_dim), thetas.dtype)
+    log_probs = np.zeros((M, K, T), thetas.dtype)
+    rewards = np.zeros((M, K, T))
+    alive = np.zeros((M, K, T), bool)
+
+    observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
+    s = observations.reshape(M, K, -1).astype(thetas.dtype)
+    states[:, :, 0] = s
+    living = np.ones((M, K), bool)
+    for t in range(T):
+        a, log_prob = policy.sample(thetas, s, noise[t])
+        _require_finite("action", a, living, t)
+        observations, reward, terminated, truncated, _ = envs.step(a.reshape(M * K, -1))
+        s = observations.reshape(M, K, -1).astype(thetas.dtype)
+        reward = np.reshape(reward, (M, K))
+        _require_finite("observation", s, living, t)
+        _require_finite("reward", reward, living, t)
+        actions[:, :, t], log_probs[:, :, t], states[:, :, t + 1] = a, log_prob, s
+        rewards[:, :, t] = np.where(living, reward, 0)
+        alive[:, :, t] = living
+        living = living & ~np.reshape(terminated | truncated, (M, K))
+        if not living.any():
+            break
+    return [Trajectories(*arrays) for arrays in zip(states, actions, log_probs, rewards, alive)]
+
+
+def _require_finite(name, values, living, t):
+    if np.isfinite(values).all():
+        return
+    finite = np.isfinite(values).reshape(*living.shape, -1).all(axis=-1) | ~living
+    if not finite.all():
+        i, k = np.unravel_index(np.argmin(finite), living.shape)
+        raise FloatingPointError(f"{name}: expected finite numbers; given {values[i, k]} "
+                                 f"in task {i}, trajectory {k}, step {t}")

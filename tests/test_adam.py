@@ -1,0 +1,41 @@
+"""Adam against its definition, and its decay."""
+
+import numpy as np
+import pytest
+
+from minorml import adam
+
+
+def test_first_step_is_the_sign_of_the_gradient():
+    x, moments = adam.step(np.zeros(3), np.array([1e-3, -5.0, 2.0]), adam.Moments.zeros_like(np.zeros(3)), 0.1)
+    np.testing.assert_allclose(x, [-0.1, 0.1, -0.1], rtol=1e-4)  # ε = 1e-8 against a gradient of 1e-3
+    assert moments.count == 1
+
+
+def test_many_steps_against_sums():
+    """m and u as the explicit weighted sums over all gradients so far."""
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=(20, 4))
+    x, moments = np.zeros(4), adam.Moments.zeros_like(np.zeros(4))
+    expected = np.zeros(4)
+    for t in range(1, 21):
+        x, moments = adam.step(x, gradients[t - 1], moments, 0.01)
+        ages = np.arange(t)[::-1][:, None]
+        m = (0.1 * 0.9**ages * gradients[:t]).sum(axis=0) / (1 - 0.9**t)
+        u = (0.001 * 0.999**ages * gradients[:t] ** 2).sum(axis=0) / (1 - 0.999**t)
+        expected -= 0.01 * m / (np.sqrt(u) + 1e-8)
+    np.testing.assert_allclose(x, expected, rtol=1e-12)
+
+
+def test_float32_stays_float32_and_nothing_is_written_to():
+    x, g = np.ones(2, np.float32), np.ones(2, np.float32)
+    moments = adam.Moments.zeros_like(x)
+    new, new_moments = adam.step(x, g, moments, 0.1)
+    assert new.dtype == new_moments.first.dtype == new_moments.second.dtype == np.float32
+    assert (x == 1).all() and (moments.first == 0).all()
+
+
+def test_linear_decay_ends_at_zero():
+    assert adam.linear_decay(0.5, 0, 10) == 0.5
+    assert adam.linear_decay(0.5, 5, 10) == pytest.approx(0.25)
+    assert adam.linear_decay(0.5, 10, 10) == 0

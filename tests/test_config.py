@@ -1,0 +1,84 @@
+"""Configurations and presets: what is accepted, and what the errors say."""
+
+import dataclasses
+
+import pytest
+
+from minorml.config import Config, explain_fields, parse_setting
+from minorml.methods import METHODS
+from minorml.presets import PRESETS, preset
+
+NORML = preset("point/norml")
+
+
+def test_every_point_preset_exists():
+    assert {f"{env}/{method}" for env in ("point", "point-sparse") for method in METHODS} <= set(PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_learn_what_their_method_learns(name):
+    config = PRESETS[name]
+    assert name.endswith("/" + config.method)
+    assert set(METHODS[config.method].learned) <= set(config.learned)
+    assert len(set(config.learned)) == len(config.learned)
+
+
+@pytest.mark.parametrize("field, value, expected", [
+    ("num_tasks", 0, "num_tasks: expected a number > 0; given 0"),
+    ("num_tasks", 2.0, "num_tasks: expected an integer; given 2.0"),
+    ("num_tasks", True, "num_tasks: expected an integer; given True"),
+    ("discount", 1.5, r"discount: expected a number in \[0, 1\]; given 1.5"),
+    ("log_std", float("nan"), "log_std: expected a finite number; given nan"),
+    ("inner_rate", -1.0, "inner_rate: expected a number >= 0; given -1.0"),
+    ("hidden", (50, 0), r"hidden: expected positive layer widths; given \(50, 0\)"),
+    ("hidden", "50", "hidden: expected a sequence of integers; given '50'"),
+    ("activation", "gelu", "activation: expected one of tanh, relu, identity; given 'gelu'"),
+    ("method", "reptile", "method: expected one of dr, maml"),
+    ("vary", (), r"vary: expected one attribute or more; given \(\)"),
+    ("vary", ("rotation",), "vary: expected NAME=uniform:LOW,HIGH with LOW <= HIGH; given 'rotation'"),
+    ("dtype", "float16", "dtype: expected float32 or float64; given 'float16'"),
+    ("adapt_steps", 0, "adapt_steps: expected 1 or more for method norml; given 0"),
+    ("method", "dr", "adapt_steps: expected 0 for method dr; given 1"),
+])
+def test_errors_name_field_expected_and_given(field, value, expected):
+    with pytest.raises(ValueError, match=expected):
+        dataclasses.replace(NORML, **{field: value})
+
+
+def test_an_integer_will_do_for_a_number():
+    assert type(dataclasses.replace(NORML, log_std=-1).log_std) is float
+
+
+def test_learn_alpha_adds_alpha_once():
+    assert dataclasses.replace(NORML, learn_alpha=True).learned == ("theta", "psi", "offset", "alpha")
+    assert dataclasses.replace(preset("point/maml"), learn_alpha=True).learned == ("theta", "alpha")
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("num_tasks=3", ("num_tasks", 3)), ("discount=0.5", ("discount", 0.5)), ("learn_alpha=true", ("learn_alpha", True)),
+    ("hidden=32,16", ("hidden", (32, 16))), ("hidden=", ("hidden", ())), ("activation=relu", ("activation", "relu")),
+    ("vary=a=uniform:0,1;b=uniform:2,3", ("vary", ("a=uniform:0,1", "b=uniform:2,3"))),
+])
+def test_settings(text, expected):
+    assert parse_setting(text) == expected
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("num_task=3", "no field 'num_task'; did you mean num_tasks"), ("num_tasks", "expected FIELD=VALUE"),
+    ("num_tasks=three", "num_tasks: expected an integer; given 'three'"),
+    ("learn_alpha=1", "learn_alpha: expected true or false; given '1'"),
+])
+def test_bad_settings(text, expected):
+    with pytest.raises(ValueError, match=expected):
+        parse_setting(text)
+
+
+def test_unknown_preset_names_the_nearest():
+    with pytest.raises(ValueError, match="no preset 'point/nroml'; did you mean point/norml"):
+        preset("point/nroml")
+
+
+def test_help_explains_every_field():
+    lines = explain_fields().splitlines()
+    assert [line.split()[0] for line in lines] == [f.name for f in dataclasses.fields(Config)]
+    assert all(len(line.split()) > 1 for line in lines)

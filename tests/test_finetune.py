@@ -1,0 +1,54 @@
+"""Adaptation at test time."""
+
+import numpy as np
+import pytest
+from test_train import small
+
+import minorml
+from minorml.tasks import grid_tasks
+from minorml.train import initial_state, make_learner
+
+
+def untrained(name="point/norml", **fields):
+    config = small(name, **fields)
+    meta = initial_state(make_learner(config)).meta
+    return minorml.Trained(config, meta._replace(offset=meta.offset + np.float32(0.1)), [])
+
+
+def test_finetune_gives_a_row_per_task():
+    trained = untrained()
+    tasks = [{"rotation": 0.0}, {"rotation": 2.0}]
+    thetas = minorml.finetune(trained, tasks)
+    assert thetas.shape == (2, len(trained.meta.theta)) and (thetas[0] != thetas[1]).any()
+    np.testing.assert_array_equal(thetas, minorml.finetune(trained, tasks))
+    assert (minorml.finetune(trained, tasks, seed=1) != thetas).any()
+    assert (minorml.finetune(trained, tasks, steps=2) != thetas).any()
+
+
+def test_finetune_without_steps_gives_the_meta_policy():
+    trained = untrained()
+    (theta,) = minorml.finetune(trained, [{"rotation": 0.0}], steps=0)
+    np.testing.assert_array_equal(theta, trained.meta.theta)
+
+
+@pytest.mark.parametrize("name, stages", [
+    ("point/norml", {"before", "after 1", "after 2", "offset only"}),
+    ("point/norml-no-offset", {"before", "after 1", "after 2"}),
+    ("point/maml", {"before", "after 1", "after 2"}),
+    ("point/dr", {"before"}),
+])
+def test_stages(name, stages):
+    trained = untrained(name)
+    tasks = grid_tasks(trained.config.distribution, 3)
+    scores = minorml.evaluate(trained, tasks, steps=2, repetitions=4)
+    assert len(scores) == 3 * len(stages) and {score.stage for score in scores} == stages
+    assert all(score.returns.shape == (4,) and score.returns.std() > 0 for score in scores)
+
+
+def test_a_task_is_scored_alike_whatever_its_neighbours():
+    trained = untrained()
+    alone = minorml.evaluate(trained, [{"rotation": 1.0}], repetitions=2)
+    among = minorml.evaluate(trained, [{"rotation": 1.0}, {"rotation": 2.0}], repetitions=2)
+    for score in alone:
+        (same,) = [s for s in among if (s.task, s.stage) == (score.task, score.stage)]
+        np.testing.assert_allclose(score.returns, same.returns, rtol=1e-12)

@@ -1,0 +1,143 @@
+"""A run's directory: resume to the byte, damage, locks, refusals."""
+
+import json
+
+import numpy as np
+import pytest
+from test_train import flat, small
+
+import minorml
+from minorml.runs import METRICS, Run, RunError, write_atomically
+
+
+def train(path, **options):
+    fields = options.pop("fields", {})
+    return minorml.train(small(**fields), path, progress=False, **options)
+
+
+def without_times(run):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in Run(run).metrics()]
+
+
+def test_files_of_a_run(tmp_path):
+    train(tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert run.config == small()
+    assert (tmp_path / "run/metrics.csv").read_text().splitlines()[0] == ",".join(METRICS)
+    assert [row["iteration"] for row in run.metrics()] == [1, 2, 3, 4]
+    assert set(json.loads((tmp_path / "run/versions.json").read_text())) == {
+        "python", "packages", "platform", "processor", "cpus", "blas"}
+    assert len(list((tmp_path / "run/checkpoints").iterdir())) == 3
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_an_interrupted_run_resumes_to_the_same_bytes(tmp_path, monkeypatch, stop):
+    whole = train(tmp_path / "whole")
+    append = Run.append
+
+    def interrupt(run, row):
+        append(run, row)
+        if row["iteration"] == stop:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "append", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "parts")
+    monkeypatch.undo()
+    resumed = train(tmp_path / "parts", resume=True)
+    assert flat(resumed.meta).tobytes() == flat(whole.meta).tobytes()
+    assert without_times(tmp_path / "parts") == without_times(tmp_path / "whole")
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, capsys):
+    whole = train(tmp_path / "run")
+    last = tmp_path / "run/checkpoints/iteration-000004.npz"
+    data = bytearray(last.read_bytes())
+    data[len(data) // 2] ^= 1
+    last.write_bytes(data)
+    resumed = train(tmp_path / "run", resume=True)
+    assert "iteration-000004.npz: damaged" in capsys.readouterr().err
+    assert flat(resumed.meta).tobytes() == flat(whole.meta).tobytes()
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x05\x06" + bytes(18), b"nonsense"])
+def test_nothing_readable_is_an_error(tmp_path, data):
+    train(tmp_path / "run")
+    for path in (tmp_path / "run/checkpoints").iterdir():
+        path.write_bytes(data)
+    with pytest.raises(RunError, match="no checkpoint that can be read"):
+        minorml.load(tmp_path / "run")
+
+
+def test_a_pickle_is_never_loaded(tmp_path):
+    train(tmp_path / "run")
+    for path in (tmp_path / "run/checkpoints").iterdir():
+        arrays = dict(np.load(path))
+        np.savez(path, **{**arrays, "meta/theta": np.array([print], object)})
+    with pytest.raises(RunError, match="no checkpoint that can be read"):
+        minorml.load(tmp_path / "run")
+
+
+def test_an_oversized_array_is_refused_before_it_is_read(tmp_path, capsys):
+    train(tmp_path / "run")
+    for path in (tmp_path / "run/checkpoints").iterdir():
+        arrays = dict(np.load(path))
+        np.savez(path, **{**arrays, "meta/theta": np.zeros(10**6, np.float32)})
+    with pytest.raises(RunError, match="no checkpoint"):
+        minorml.load(tmp_path / "run")
+    assert "meta/theta: larger than expected" in capsys.readouterr().err
+
+
+def test_resume_with_another_configuration_shows_the_difference(tmp_path):
+    train(tmp_path / "run")
+    with pytest.raises(RunError, match="outer_rate: 0.006 in the run, 0.5 asked for"):
+        train(tmp_path / "run", resume=True, fields=dict(outer_rate=0.5))
+
+
+def test_an_existing_run_is_refused_or_replaced(tmp_path):
+    train(tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match="holds a run already; give --resume .* --overwrite"):
+        train(tmp_path / "run")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    train(tmp_path / "run", overwrite=True, fields=dict(seed=5))
+    assert Run(tmp_path / "run").config.seed == 5
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_with_other_files_is_never_touched(tmp_path, overwrite):
+    (tmp_path / "thesis.txt").write_text("chapter 1")
+    with pytest.raises(RunError, match="files that are not a run's"):
+        train(tmp_path, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_two_writers_exclude_each_other(tmp_path):
+    first = Run.create(tmp_path / "run", small())
+    with pytest.raises(RunError, match="another process is writing"):
+        Run.reopen(tmp_path / "run", small())
+    first.close()
+    Run.reopen(tmp_path / "run", small())
+
+
+@pytest.mark.parametrize("text, message", [
+    (None, "config.json is missing"), ("{", "config.json"), ("[]", "config.json"), ('{"env": 3}', "config.json"),
+])
+def test_a_folder_that_is_no_run(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(RunError, match=message):
+        minorml.load(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,142 @@
+"""The outer loop: it is reproducible, it resumes exactly, it learns, it stops where numbers go wrong."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+import minorml
+from minorml import Config, preset
+from minorml.meta import meta_gradient
+from minorml.methods import METHODS
+from minorml.train import explore_and_adapt, initial_state, iterate, make_learner, stream
+
+train_module = sys.modules["minorml.train"]  # `minorml.train` is the function
+
+SMALL = dict(num_tasks=3, num_trajectories=4, hidden=(8,), laf_hidden=(8,), iterations=4, checkpoint_every=2)
+
+
+def small(name="point/norml", **fields):
+    return dataclasses.replace(preset(name), **{**SMALL, **fields})
+
+
+def flat(meta):
+    return np.concatenate(meta)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_and_changes_just_what_it_learns(method):
+    config = small(f"point/{method}")
+    learner = make_learner(config)
+    start = initial_state(learner).meta
+    trained = minorml.train(config, progress=False)
+    for name in start._fields:
+        changed = (getattr(start, name) != getattr(trained.meta, name)).any()
+        assert changed == (name in config.learned), name
+        assert getattr(trained.meta, name).dtype == np.float32
+    assert len(trained.metrics) == 4 and np.isfinite([list(row.values()) for row in trained.metrics]).all()
+
+
+def test_initial_state():
+    learner = make_learner(small())
+    meta = initial_state(learner).meta
+    weights, log_std = learner.policy.split(meta.theta)
+    assert (log_std == np.float32(-0.75)).all() and (meta.alpha == 10).all() and (meta.offset == 0).all()
+    assert 0 < np.abs(weights).max() <= 0.2 and np.abs(meta.psi).max() <= 0.2  # cut at two deviations of 0.1
+
+
+def test_same_seed_same_bytes_and_another_seed_another_run():
+    one, same, other = (minorml.train(small(seed=seed), progress=False) for seed in (1, 1, 2))
+    assert flat(one.meta).tobytes() == flat(same.meta).tobytes()
+    assert flat(one.meta).tobytes() != flat(other.meta).tobytes()
+
+
+def test_the_update_is_adam_on_the_mean_of_the_meta_gradients():
+    """One iteration, put together again from the public pieces."""
+    config = small(dtype="float64", iterations=10)
+    learner = make_learner(config)
+    state = initial_state(learner)
+    seen = []
+    after, row = iterate(learner, state)
+
+    def remember(policy, theta_i, post, clip):
+        seen.append(post)
+        return outer_loss(policy, theta_i, post, clip)
+
+    outer_loss, train_module.outer_loss = train_module.outer_loss, remember
+    try:
+        iterate(learner, state)
+    finally:
+        train_module.outer_loss = outer_loss
+    rngs = [stream(config.seed, train_module.TRAIN, 0, i) for i in range(3)]
+    _, pre, _ = explore_and_adapt(learner, state.meta, 1, rngs)
+    results = [meta_gradient(learner.policy, learner.laf, learner.method, state.meta, mine, post, config.clip)
+               for mine, post in zip(pre, seen)]
+    gradient = np.mean([flat(g) for _, g in results], axis=0)
+    learned = np.concatenate([np.full(x.shape, name in config.learned) for name, x in state.meta._asdict().items()])
+    moved = flat(after.meta) - flat(state.meta)
+    expected = np.where(learned, -config.outer_rate * gradient / (np.abs(gradient) + 1e-8), 0)  # Adam's first step
+    np.testing.assert_allclose(moved, expected, rtol=1e-6, atol=1e-15)
+    assert row["loss"] == pytest.approx(np.mean([loss for loss, _ in results]), abs=1e-12)
+    assert row["gradient_norm"] == pytest.approx(np.linalg.norm(gradient[learned]))
+    every_advantage = np.concatenate([post.advantages for post in seen])
+    assert every_advantage.mean() == pytest.approx(0, abs=1e-12) and every_advantage.std() == pytest.approx(1)
+
+
+def test_the_clip_acts_from_the_second_outer_step_on():
+    first, several = (minorml.train(small(outer_steps=n, outer_rate=0.05), progress=False).metrics for n in (1, 4))
+    assert all(row["clip_fraction"] == 0 for row in first)
+    assert all(row["clip_fraction"] > 0 for row in several)
+
+
+def test_two_adaptation_steps_explore_twice():
+    metrics = minorml.train(small(adapt_steps=2), progress=False).metrics
+    assert metrics[0]["episodes"] == 3 * 4 * 3 and metrics[0]["env_steps"] == 3 * 4 * 3 * 10
+
+
+def test_domain_randomization_rolls_out_once():
+    metrics = minorml.train(small("point/dr"), progress=False).metrics
+    assert metrics[0]["episodes"] == 3 * 4 and metrics[0]["pre_return"] == metrics[0]["post_return"]
+
+
+def test_learned_advantage_methods_never_see_a_reward_when_they_adapt(monkeypatch):
+    learner = make_learner(small())
+    meta = initial_state(learner).meta
+    rngs = [[stream(0, i) for i in range(3)] for _ in range(2)]
+    _, _, adapted = explore_and_adapt(learner, meta, 2, rngs[0])
+    advance = learner.envs._advance
+    monkeypatch.setattr(learner.envs, "_advance", lambda s, a: (advance(s, a)[0], np.full(12, 1e9), advance(s, a)[2]))
+    _, _, blind = explore_and_adapt(learner, meta, 2, rngs[1])
+    for (theta_i, _), (same, _) in zip(adapted, blind):
+        assert theta_i.tobytes() == same.tobytes()
+
+
+def test_norml_learns_the_point_agent():
+    """A little of the real thing: in 60 iterations adaptation begins to help (full runs: README, Results)."""
+    metrics = minorml.train("point/norml", iterations=60, progress=False).metrics
+    before, after = (np.mean([row[name] for row in metrics[-10:]]) for name in ("pre_return", "post_return"))
+    start = np.mean([row["post_return"] for row in metrics[:5]])
+    assert after > before + 1 and after > start + 5
+
+
+def test_a_diverging_run_stops_before_the_update_and_names_the_quantity(tmp_path):
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=r"iteration \d+: .*(not finite|finite)"):
+        minorml.train(small(inner_rate=1e30), tmp_path / "run", progress=False)
+    assert np.isfinite(flat(minorml.load(tmp_path / "run").meta)).all()
+
+
+@pytest.mark.parametrize("fields, message", [
+    (dict(env="envs:minorml/NoSuch-v0"), "env: cannot make 'envs:minorml/NoSuch-v0'"),
+    (dict(env="nomodule:X-v0"), "env: cannot make 'nomodule:X-v0'"),
+    (dict(vary=("mass=uniform:0,1",)), "has no task attribute 'mass'; it has rotation"),
+    (dict(env="CartPole-v1"), "action space: expected a Box of one dimension; given Discrete"),
+])
+def test_environments_that_do_not_fit(fields, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        minorml.train(small(**fields), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_config_is_a_public_name():
+    assert isinstance(small(), Config)
