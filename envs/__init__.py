@@ -1,16 +1,26 @@
-"""Gymnasium environments whose dynamics vary from task to task. Importing this package registers them.
+"""Gymnasium environments that differ from task to task. Importing this package registers them.
 
-| id                               | task attribute | steps |
-|----------------------------------|----------------|-------|
-| `minorml/PointRotation-v0`       | `rotation`     | 10    |
-| `minorml/PointRotationSparse-v0` | `rotation`     | 100   |
+| id                               | task attribute             | reward                      | steps |
+|----------------------------------|----------------------------|-----------------------------|-------|
+| `minorml/PointRotation-v0`       | `rotation`, radians        | −distance to the goal       | 10    |
+| `minorml/PointRotationSparse-v0` | `rotation`, radians        | −1 until the goal           | 100   |
+| `minorml/PointGoal-v0`           | `goal_angle`, radians      | −distance to the goal       | 10    |
+| `minorml/CartPoleSensorBias-v0`  | `angle_bias`, radians      | 1 while the pole stands     | 500   |
+| `minorml/HalfCheetahSwap-v0`     | `swapped`, 0 or 1          | speed − effort + 1          | 1000  |
 
 `gymnasium.make("envs:minorml/PointRotation-v0")` imports and makes one; `gymnasium.make_vec` makes many
-that are stepped together as arrays.
+that are stepped together as arrays. The task is changed with `set_attr`, for PointGoal the goal and for all
+others the dynamics or the sensors.
 """
 
 from gymnasium.envs.registration import register
 
-for name, steps, options in [("PointRotation", 10, {}), ("PointRotationSparse", 100, {"sparse": True})]:
-    register(f"minorml/{name}-v0", entry_point="envs.point:PointRotationEnv",
-             vector_entry_point="envs.point:PointRotationVectorEnv", max_episode_steps=steps, kwargs=options)
+for name, steps, system, options in [
+    ("PointRotation", 10, "point:PointRotation", {}),
+    ("PointRotationSparse", 100, "point:PointRotation", {"sparse": True}),
+    ("PointGoal", 10, "point:PointGoal", {}),
+    ("CartPoleSensorBias", 500, "cartpole:CartPoleSensorBias", {}),
+    ("HalfCheetahSwap", 1000, "cheetah:HalfCheetahSwap", {}),
+]:
+    register(f"minorml/{name}-v0", entry_point=f"envs.{system}Env", vector_entry_point=f"envs.{system}VectorEnv",
+             max_episode_steps=steps, kwargs=options)

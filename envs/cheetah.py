@@ -1,0 +1,167 @@
+"""The half cheetah whose hip motors may be wired the wrong way round.
+
+    u = clip(a, −1, 1), with u_0 and u_3 exchanged if swapped                                  (cheetah.1)
+    (q, q̇) ← five steps of MuJoCo under u: 0.05 s                                              (cheetah.2)
+    reward = (x' − x) / 0.05 − 0.05 ‖clip(a, −1, 1)‖² + 1                                       (cheetah.3)
+
+    start, as HalfCheetah-v5: each of q uniform in [−0.1, 0.1], each of q̇ normal with deviation 0.1
+    ended when cos(pitch) < 0.8; at most 1000 steps
+    observation (q_2…, q̇_2…): pitch and six joint angles (rad), then their rates (rad/s); position and speed unseen
+    task: `swapped`, 0 or 1 (Yang et al. 2019)
+
+Model, reset and simulation are those of Gymnasium's HalfCheetah-v5: unswapped, the states are the same to the
+last bit. The same for any number of threads: every copy has its own MjData, and is stepped by one thread.
+"""
+
+import ctypes
+import functools
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import as_file, files
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from .base import TaskEnv, TaskVectorEnv, task_attribute
+
+
+def _choose_gl():
+    """Draw with EGL where there is no display and nobody has chosen. MuJoCo looks when it is imported."""
+    chosen = {"DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"} & os.environ.keys() or "mujoco" in sys.modules
+    if sys.platform == "linux" and not chosen:
+        try:
+            ctypes.CDLL("libEGL.so.1")
+        except OSError:
+            return  # simulation goes without
+        os.environ["MUJOCO_GL"] = "egl"
+
+
+_choose_gl()
+import mujoco  # noqa: E402
+
+if mujoco.get_mju_user_warning() is None:
+    # Otherwise warnings go to stderr and to MUJOCO_LOG.TXT in the working directory: one for each model that is
+    # loaded, about a deprecated attribute in its XML, and those that `_advance` raises as errors.
+    mujoco.set_mju_user_warning(lambda message: None)
+
+FRAME_SKIP = 5
+PITCH = 2  # index in q
+SWAP = [3, 1, 2, 0, 4, 5]
+CONTROL_COST = 0.05
+ALIVE_BONUS = 1.0
+MIN_COS_PITCH = 0.8
+START_NOISE = 0.1
+
+
+@functools.cache
+def _model():
+    """Gymnasium's half cheetah, read only."""
+    with as_file(files("gymnasium") / "envs" / "mujoco" / "assets" / "half_cheetah.xml") as path:
+        return mujoco.MjModel.from_xml_path(str(path))
+
+
+def _simulate(model, copies):
+    """(cheetah.2) for each of the copies (MjData). Only MuJoCo stands in the loop, and it releases the GIL."""
+    for data in copies:
+        mujoco.mj_step(model, data, FRAME_SKIP)
+
+
+class HalfCheetahSwapVectorEnv(TaskVectorEnv):
+    """Copies of the half cheetah, stepped in threads; the task attribute is `swapped`, 0 or 1.
+
+    num_threads : default one for each core, at most one for each copy
+
+    `step` raises FloatingPointError for a simulation that has diverged, and does so again until the next reset.
+    """
+
+    task_attributes = {"swapped": 0}
+    single_observation_space = Box(-np.inf, np.inf, (14,), np.float64)
+    single_action_space = Box(-1.0, 1.0, (6,), np.float64)
+
+    def __init__(self, num_envs=1, max_episode_steps=None, render_mode=None, num_threads=None):
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"num_threads: expected 1 or more, or None; given {num_threads}")
+        super().__init__(num_envs, max_episode_steps, render_mode)
+        self.num_threads = min(num_threads or os.cpu_count() or 1, num_envs)
+        self._threads = ThreadPoolExecutor(self.num_threads)
+        self._model = _model()
+        self._data = [mujoco.MjData(self._model) for _ in range(num_envs)]
+        # Views into the simulations: to read or write 200 of these costs a tenth of looking them up again.
+        self._controls = [data.ctrl for data in self._data]
+        self._coordinates = [view for data in self._data for view in (data.qpos, data.qvel)]
+        self._warnings = [data.warning.number for data in self._data]  # how many of each kind since the reset
+
+    def set_attr(self, name, values):
+        """As `TaskVectorEnv.set_attr`; `swapped` is 0 or 1."""
+        if name == "swapped" and not np.isin(values, (0, 1)).all():
+            raise ValueError(f"swapped: expected 0 or 1; given {values!r}")
+        super().set_attr(name, values)
+
+    def close_extras(self):
+        self._threads.shutdown()
+
+    def _start(self, copies):
+        for i in copies:
+            rng, data = self._generator(i), self._data[i]
+            mujoco.mj_resetData(self._model, data)
+            data.qpos += rng.uniform(-START_NOISE, START_NOISE, self._model.nq)
+            data.qvel += START_NOISE * rng.standard_normal(self._model.nv)
+            mujoco.mj_forward(self._model, data)
+        return self._read()[copies]
+
+    def _advance(self, states, actions):
+        a = np.clip(actions, -1, 1)
+        controls = np.where(self._task["swapped"][:, None] == 1, a[:, SWAP], a)  # (cheetah.1)
+        for view, control in zip(self._controls, controls):
+            view[:] = control
+        living = np.flatnonzero(~self._ended)
+        for done in [self._threads.submit(_simulate, self._model, [self._data[i] for i in chunk])
+                     for chunk in np.array_split(living, self.num_threads)]:
+            done.result()
+        self._require_sane()
+        after = self._read()
+        velocity = (after[:, 0] - states[:, 0]) / (self._model.opt.timestep * FRAME_SKIP)
+        rewards = velocity - CONTROL_COST * np.square(a).sum(axis=1) + ALIVE_BONUS  # (cheetah.3)
+        return after, rewards, np.cos(after[:, PITCH]) < MIN_COS_PITCH
+
+    def _read(self):
+        """The states (q, q̇) of all copies, (N, 18)."""
+        return np.concatenate(self._coordinates).reshape(self.num_envs, -1)
+
+    def _require_sane(self):
+        """Raise FloatingPointError where MuJoCo gave up: it has put that copy back to its zero state, and warned."""
+        warnings = np.concatenate(self._warnings).reshape(self.num_envs, -1)
+        if warnings.any():
+            i, kind = np.argwhere(warnings)[0].tolist()
+            raise FloatingPointError(f"the simulation diverged ({mujoco.mjtWarning(kind).name}) in {self._where(i)}")
+
+    def _observe(self, states):
+        q = self._model.nq
+        return np.concatenate([states[:, PITCH:q], states[:, q + PITCH:]], axis=1)
+
+
+class HalfCheetahSwapEnv(TaskEnv):
+    """One half cheetah, drawn by MuJoCo from a camera that follows it."""
+
+    vector_class = HalfCheetahSwapVectorEnv
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+    swapped = task_attribute("swapped")
+    _renderer = None
+
+    def _draw(self):
+        if self._renderer is None:
+            try:
+                self._renderer = mujoco.Renderer(_model(), height=240, width=320)
+            except Exception as error:
+                raise RuntimeError(
+                    f"render: MuJoCo finds no OpenGL (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')!r}); without a "
+                    "display install EGL (libegl1) and set MUJOCO_GL=egl before mujoco is imported") from error
+        self._renderer.update_scene(self._row._data[0], camera="track")
+        return self._renderer.render()
+
+    def close(self):
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+        super().close()
