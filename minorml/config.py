@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .methods import METHODS
 from .mlp import ACTIVATIONS
-from .tasks import Uniform
+from .tasks import parse
 
 
 def _option(doc, check=None, **default):
@@ -25,8 +25,8 @@ class Config:
     """Everything that determines a run. `Config(...)` raises ValueError for a wrong type or range."""
 
     env: str = _option("Gymnasium id; MODULE:ID imports MODULE first")
-    vary: tuple[str, ...] = _option("what makes a task: ATTRIBUTE=uniform:LOW,HIGH, several with ';' between them",
-                                    (lambda xs: [Uniform.parse(x) for x in xs], "one attribute or more"))
+    vary: tuple[str, ...] = _option("what makes a task: NAME=uniform:LOW,HIGH or NAME=choice:A,B; several with ';' between them",
+                                    (lambda xs: [parse(x) for x in xs], "one attribute or more"))
     method: str = _option("a row of the method table", (lambda x: x in METHODS, f"one of {', '.join(METHODS)}"))
     horizon: int = _option("T, the most steps of an episode", POSITIVE)
     num_tasks: int = _option("M, tasks per meta-batch", POSITIVE, default=10)
@@ -69,7 +69,7 @@ class Config:
     @property
     def distribution(self):
         """The task distribution, parsed."""
-        return [Uniform.parse(text) for text in self.vary]
+        return [parse(text) for text in self.vary]
 
     @property
     def learned(self):

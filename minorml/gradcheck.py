@@ -24,6 +24,8 @@ import math
 
 import numpy as np
 
+TAYLOR_STEPS = 0.004 * 0.5 ** np.arange(5)
+
 
 def complex_step(f, x, v, h=1e-30):
     """The derivative of f at x along v by (gradcheck.1), in double precision; f may return a number or an array."""
@@ -92,7 +94,7 @@ def assert_gradient(f, gradient, x, rtol=1e-12, derivative=complex_step, name="g
     assert_close(gradient, full_gradient(f, x, derivative), rtol, name)
 
 
-def taylor_slopes(f, x, v, *derivatives, steps=0.004 * 0.5 ** np.arange(5)):
+def taylor_slopes(f, x, v, *derivatives, steps=TAYLOR_STEPS):
     """The observed order of the Taylor remainder (gradcheck.3) after each derivative of f at x along v.
 
     f gives a number; derivatives are f'(x)[v], f''(x)[v, v], …, as many as are claimed. When they are right

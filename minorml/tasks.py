@@ -1,7 +1,7 @@
 """Distributions over tasks: which attributes of an environment vary, and how.
 
 A task is a dict {attribute: value}. A distribution is written as text, so that it can stand on a command line
-and in config.json: `rotation=uniform:-3.14,3.14`.
+and in config.json: `rotation=uniform:-3.14,3.14` or `swapped=choice:0,1`.
 """
 
 import math
@@ -11,50 +11,69 @@ import numpy as np
 
 
 class Uniform(NamedTuple):
-    """Attribute `name` uniform in [low, high]."""
+    """Attribute `name` uniform in [low, high]: `NAME=uniform:LOW,HIGH`."""
 
     name: str
     low: float
     high: float
 
-    def sample(self, rng):
-        return rng.uniform(self.low, self.high)
+    def sample(self, rng, n):
+        return rng.uniform(self.low, self.high, n)
 
     def grid(self, n):
         """n values in the middle of n equal parts of the range."""
         return self.low + (np.arange(n) + 0.5) * (self.high - self.low) / n
 
-    @classmethod
-    def parse(cls, text):
-        """`NAME=uniform:LOW,HIGH` → Uniform."""
-        name, _, rest = text.partition("=")
-        kind, _, limits = rest.partition(":")
-        try:
-            low, high = (float(x) for x in limits.split(","))
-            good = name.isidentifier() and kind == "uniform" and math.isfinite(high - low) and low <= high
-        except ValueError:
-            good = False
-        if not good:
-            raise ValueError(f"vary: expected NAME=uniform:LOW,HIGH with LOW <= HIGH; given {text!r}")
-        return cls(name, low, high)
+
+class Choice(NamedTuple):
+    """Attribute `name` one of a few values: `NAME=choice:A,B,…`."""
+
+    name: str
+    values: tuple[float, ...]
+
+    def sample(self, rng, n):
+        """n values in random order, each of them as often as the others (as far as n allows)."""
+        return rng.permutation(np.resize(rng.permutation(self.values), n))
+
+    def grid(self, n):
+        """The values one after the other, again and again."""
+        return np.resize(self.values, n)
+
+
+def parse(text):
+    """`NAME=uniform:LOW,HIGH` or `NAME=choice:A,B,…` → Uniform or Choice."""
+    name, _, rest = text.partition("=")
+    kind, _, numbers = rest.partition(":")
+    try:
+        values = tuple(float(x) for x in numbers.split(","))
+    except ValueError:
+        values = ()
+    if name.isidentifier() and values and all(math.isfinite(x) for x in values):
+        if kind == "uniform" and len(values) == 2 and values[0] <= values[1]:
+            return Uniform(name, *values)
+        if kind == "choice":
+            return Choice(name, values)
+    raise ValueError(f"vary: expected NAME=uniform:LOW,HIGH with LOW <= HIGH, or NAME=choice:A,B,…; given {text!r}")
 
 
 def sample_tasks(distribution, rng, n):
-    """n tasks drawn from a list of `Uniform`s, each attribute by itself."""
-    return [{part.name: part.sample(rng) for part in distribution} for _ in range(n)]
+    """n tasks drawn from a list of `Uniform`s and `Choice`s, each attribute by itself."""
+    columns = {part.name: part.sample(rng, n) for part in distribution}
+    return [{name: float(column[k]) for name, column in columns.items()} for k in range(n)]
 
 
 def grid_tasks(distribution, n):
-    """n fixed tasks that cover the distribution evenly, for evaluation.
+    """At most n fixed tasks, all different, that cover the distribution evenly, for evaluation.
 
-    With one attribute that varies: the middles of n equal parts. With several: a Latin hypercube, in which each
-    attribute takes the middles of its parts once, in an order that is the same every time.
+    With one attribute that varies: the middles of n equal parts of its range, or its values. With several: a Latin
+    hypercube, in which each attribute takes the middles of its parts once, in an order that is the same every time.
     """
     columns = {}
     for i, part in enumerate(distribution):
         order = np.arange(n) if i == 0 else np.random.default_rng(i).permutation(n)
         columns[part.name] = part.grid(n)[order]
-    return [{name: float(column[k]) for name, column in columns.items()} for k in range(n)]
+    tasks = [{name: float(column[k]) for name, column in columns.items()} for k in range(n)]
+    return [task for k, task in enumerate(tasks) if task not in tasks[:k]]
 
 
 def set_tasks(envs, tasks, copies):
