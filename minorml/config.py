@@ -25,7 +25,7 @@ class Config:
     """Everything that determines a run. `Config(...)` raises ValueError for a wrong type or range."""
 
     env: str = _option("Gymnasium id; MODULE:ID imports MODULE first")
-    vary: tuple[str, ...] = _option("what makes a task: NAME=uniform:LOW,HIGH or NAME=choice:A,B; several with ';' between them",
+    vary: tuple[str, ...] = _option("tasks: NAME=uniform:LOW,HIGH or NAME=choice:A,B,…; several with ';' between them",
                                     (lambda xs: [parse(x) for x in xs], "one attribute or more"))
     method: str = _option("a row of the method table", (lambda x: x in METHODS, f"one of {', '.join(METHODS)}"))
     horizon: int = _option("T, the most steps of an episode", POSITIVE)

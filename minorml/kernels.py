@@ -7,7 +7,7 @@ Two kinds of kernel live here:
 - A loop that NumPy cannot express well is written out, and `replaces(formula)` names the NumPy
   function whose values it must give.
 
-Either way the compiled code serves float32 and float64. Any other dtype takes the formula: the
+Either way the compiled code serves arrays that are all float32 or all float64. Anything else takes the formula: the
 complex-step proofs therefore check the formulas, and `tests/test_kernels.py` checks every entry of
 `KERNELS` against its formula.
 
@@ -22,7 +22,7 @@ import warnings
 import numba
 import numpy as np
 
-FAST_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 
 # name → (NumPy formula, compiled function)
 KERNELS = {}
@@ -43,8 +43,9 @@ def _serve(formula, compiled):
     KERNELS[formula.__name__] = (formula, compiled)
 
     @functools.wraps(formula)
-    def dispatch(first, *others):
-        return (compiled if first.dtype in FAST_DTYPES else formula)(first, *others)
+    def dispatch(*args):
+        dtypes = {x.dtype for x in args if isinstance(x, np.ndarray)}
+        return (compiled if len(dtypes) == 1 and dtypes <= FAST_DTYPES else formula)(*args)
 
     return dispatch
 
@@ -91,8 +92,8 @@ def discounted_sums_formula(rewards, discount):
 
 @replaces(discounted_sums_formula)
 def discounted_sums(rewards, discount):
-    sums = np.empty_like(rewards)
-    rows = rewards.reshape(-1, rewards.shape[-1])
+    sums = np.empty(rewards.shape, rewards.dtype)
+    rows = np.ascontiguousarray(rewards).reshape(-1, rewards.shape[-1])
     out = sums.reshape(-1, rewards.shape[-1])
     for n in range(rows.shape[0]):
         following = 0.0

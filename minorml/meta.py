@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .policy import check_shape
 from .surrogate import clipped_form
 
 
@@ -53,13 +54,15 @@ def adapt(policy, laf, method, meta, pre):
     policy, laf : GaussianPolicy, AdvantageNetwork (laf may be None for methods without one)
     method : a row of `METHODS`
     meta : MetaParameters
-    pre : Batch, or a sequence of them, each sampled by the policy that the step before it gave
+    pre : Batch, or a sequence of them, each sampled by the policy that the step before it gave; none leaves θ
 
     Returns
     -------
     theta_i : (P,) adapted parameters
     pullback : g' (P,) ↦ MetaParameters, the gradient of L_out in θ, θ_off, ψ, α when g' is that in θ_i
     """
+    check_shape("offset", meta.offset, (policy.num_params,))
+    check_shape("alpha", meta.alpha, (policy.num_params,))
     steps = [pre] if isinstance(pre, Batch) else list(pre)
     theta_i, pullbacks = meta.theta, []
     for batch in steps:
@@ -80,6 +83,7 @@ def adapt(policy, laf, method, meta, pre):
 def _adapt_once(policy, laf, method, meta, batch):
     """(meta.1) and its pullback (meta.2)–(meta.5)."""
     at = policy.at(meta.theta, batch.states, batch.actions)
+    _check_rows("pre", batch)
     advantages, advantage_vjp = method.advantage(laf, meta.psi, batch)
     rows = method.surrogate(at.log_prob, advantages, batch.log_probs)
     g = at.vjp(rows.slope)  # ∇L_in(θ)
@@ -98,6 +102,12 @@ def _adapt_once(policy, laf, method, meta, batch):
     return theta_i, pullback
 
 
+def _check_rows(name, batch):
+    for field in ("advantages", "log_probs"):
+        if getattr(batch, field) is not None:
+            check_shape(f"{name}.{field}", getattr(batch, field), (len(batch.states),))
+
+
 class Outer(NamedTuple):
     """The outer surrogate L_out of one task at θ_i."""
 
@@ -111,6 +121,7 @@ def outer_loss(policy, theta_i, post, clip=0.2):
     if post.advantages is None:
         raise ValueError("post.advantages: the outer loss needs (N,) advantages; given None")
     at = policy.at(theta_i, post.states, post.actions)
+    _check_rows("post", post)
     rows = clipped_form(at.log_prob, post.advantages, post.log_probs, clip)
     return Outer(rows.loss.sum(), at.vjp(rows.slope), float(np.mean(rows.mixed == 0)))
 

@@ -12,7 +12,10 @@ What is not learned keeps its first value: θ_off = 0, and α the preset's inner
 learned besides (`learn_alpha`).
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
 
 from . import advantage, surrogate
 
@@ -36,8 +39,8 @@ class Method(NamedTuple):
 
 
 def _no_advantage(laf, psi, batch):
-    """For a method without an inner step: any numbers will do, and ψ plays no part."""
-    return 0 * batch.states[:, 0], lambda w: 0 * psi
+    """For a method without an inner step: no advantages, and ψ plays no part."""
+    return np.zeros_like(batch.states[:, 0]), lambda w: np.zeros_like(psi)
 
 
 METHODS = {row.name: row for row in [

@@ -15,7 +15,8 @@ Three derivatives follow from (mlp.1), each line for line with the forward pass:
 (B. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6, 1994).
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,12 +47,13 @@ def tanh_times_slope_tangent(x, Rx, h, Rh):
 
 
 def relu(z):
-    return np.where(z.real > 0, z, 0)
+    """max(z, 0); NaN stays NaN"""
+    return np.where(z.real <= 0, 0, z)
 
 
 def relu_times_slope(x, h):
     """f' = 1 where h > 0, else 0 (also at the kink)"""
-    return np.where(h.real > 0, x, 0)
+    return np.where(h.real <= 0, 0, x)
 
 
 ACTIVATIONS = {

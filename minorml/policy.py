@@ -80,8 +80,9 @@ class GaussianPolicy:
 
     def vjp(self, theta, s, a, w):
         """Σ_n w_n ∇_θ log π_n, (P,), for weights w (N,)."""
+        at = self.at(theta, s, a)
         check_shape("w", w, (len(s),))
-        return self.at(theta, s, a).vjp(w)
+        return at.vjp(w)
 
     def jvp(self, theta, s, a, v):
         """∇_θ log π_n · v, (N,), for a direction v (P,)."""
@@ -90,9 +91,10 @@ class GaussianPolicy:
 
     def hvp(self, theta, s, a, w, v):
         """Σ_n w_n ∇²_θ log π_n v, (P,), for weights w (N,) and a direction v (P,)."""
+        at = self.at(theta, s, a)
         check_shape("w", w, (len(s),))
         check_shape("v", v, (self.num_params,))
-        return self.at(theta, s, a).along(v).vjp(w, np.zeros_like(w))
+        return at.along(v).vjp(w, np.zeros_like(w))
 
 
 class LogProb:

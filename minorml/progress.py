@@ -41,5 +41,6 @@ class Progress:
             self.last = now
             rate = (self.done - self.started_at) / max(now - self.start, 1e-9)
             facts = " ".join(f"{name}={value}" for name, value in shown.items())
-            print(f"{self.label} {self.done}/{self.total} {rate:.3g} it/s, {(self.total - self.done) / rate:.0f} s left "
-                  f"{facts}", file=sys.stderr, flush=True)
+            left = (self.total - self.done) / rate
+            print(f"{self.label} {self.done}/{self.total} {rate:.3g} it/s, {left:.0f} s left {facts}",
+                  file=sys.stderr, flush=True)

@@ -191,7 +191,7 @@ def _from_arrays(arrays, template):
 
 
 def _read_arrays(path, expected):
-    """The arrays of a checkpoint, each with the shape and dtype expected. Sizes are looked at before memory is taken."""
+    """The arrays of a checkpoint, each with the shape and dtype expected. Sizes are checked before memory is taken."""
     with zipfile.ZipFile(path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
         if names != set(expected):

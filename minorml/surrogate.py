@@ -64,10 +64,10 @@ def clipped_form(x, advantages, old_log_probs, clip):
     """
     r = ratio(x, old_log_probs)
     bound = np.where(advantages.real >= 0, 1 + clip, 1 - clip).astype(r.real.dtype)
-    inside = np.where(advantages.real >= 0, r.real <= bound, r.real >= bound)
-    mixed = np.where(inside, -r / len(x), 0)
+    outside = np.where(advantages.real >= 0, r.real > bound, r.real < bound)  # a NaN is not outside: it must show
+    mixed = np.where(outside, 0, -r / len(x))
     slope = advantages * mixed
-    loss = np.where(inside, slope, -advantages * bound / len(x))
+    loss = np.where(outside, -advantages * bound / len(x), slope)
     return Rows(loss=loss, slope=slope, curvature=slope, mixed=mixed)
 
 

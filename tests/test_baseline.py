@@ -25,7 +25,8 @@ def test_features_are_powers_of_state_and_time():
                                [[2, -1, 4, 1, 8, -1, 0.5, 0.25, 0.125, 1]])
 
 
-def test_fit_minimises_the_ridge_sum(rng=np.random.default_rng(0)):
+def test_fit_minimises_the_ridge_sum():
+    rng = np.random.default_rng(0)
     phi, returns = rng.normal(size=(30, 5)), rng.normal(size=30)
     w = fit(phi, returns, ridge=0.3)
     gradient = 2 * phi.T @ (phi @ w - returns) + 2 * 0.3 * w  # of ‖Φw − R‖² + ridge ‖w‖²

@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from minorml.__main__ import main
@@ -79,7 +80,8 @@ def test_evaluate_refuses_zero_tasks(tmp_path, capsys):
 
 
 def test_a_number_that_is_not_finite_exits_with_3(tmp_path, capsys):
-    assert train(tmp_path / "run", "--set", "inner_rate=1e38") == 3
+    with np.errstate(all="ignore"):
+        assert train(tmp_path / "run", "--set", "inner_rate=1e38") == 3
     assert "minorml: stopped: iteration" in capsys.readouterr().err
 
 

@@ -38,11 +38,13 @@ def test_grid_of_two_attributes_is_a_latin_hypercube():
 
 
 def test_choices_are_drawn_equally_often_in_random_order():
-    draws = [[task["x"] for task in sample_tasks([Choice("x", (0, 1))], np.random.default_rng(i), 4)] for i in range(40)]
-    assert all(sorted(draw) == [0, 0, 1, 1] for draw in draws)
-    assert len({tuple(draw) for draw in draws}) == 6, "all six orders"
-    odd = {sample_tasks([Choice("x", (0, 1))], np.random.default_rng(i), 1)[0]["x"] for i in range(40)}
-    assert odd == {0, 1}
+    def draws(n):
+        return [tuple(task["x"] for task in sample_tasks([Choice("x", (0, 1))], np.random.default_rng(i), n))
+                for i in range(40)]
+
+    assert all(sorted(draw) == [0, 0, 1, 1] for draw in draws(4))
+    assert len(set(draws(4))) == 6, "all six orders"
+    assert set(draws(1)) == {(0,), (1,)}
 
 
 def test_grid_of_choices_holds_each_once():

@@ -1,0 +1,17 @@
+"""`python -m benchmarks [NAME …]`: all benchmarks, or those named, as one Markdown page on stdout."""
+
+import argparse
+
+from benchmarks import kernels, phases
+from minorml.runs import versions
+
+ALL = {"kernels": kernels.main, "phases": phases.main}
+
+parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+parser.add_argument("names", nargs="*", choices=[*ALL, []], help="all of them by default")
+facts = versions()
+print(f"Processor: {facts['processor']}, {facts['cpus']} CPUs; Python {facts['python']}; "
+      + ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
+      + f"; BLAS: {', '.join(facts['blas'])}\n")
+for name in parser.parse_args().names or ALL:
+    ALL[name]()

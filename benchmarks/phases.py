@@ -1,0 +1,77 @@
+"""Where the time of one outer iteration goes, phase by phase."""
+
+import dataclasses
+import sys
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from minorml.presets import preset
+from minorml.train import initial_state, iterate, make_learner
+
+train_module = sys.modules["minorml.train"]  # `minorml.train` is the function
+WARM_UP = 3
+
+
+@contextmanager
+def stopwatch(spent):
+    """Time the pieces that an iteration calls; `spent[phase]` adds up seconds."""
+    names = {"rollout": "roll out", "estimate_advantages": "advantages", "normalise": "advantages",
+             "adapt": "adapt", "outer_loss": "outer gradient", "_update": "Adam"}
+    originals = {name: getattr(train_module, name) for name in names}
+
+    def timed(function, phase):
+        def call(*args):
+            start = time.perf_counter()
+            result = function(*args)
+            spent[phase] += time.perf_counter() - start
+            if phase == "adapt":
+                theta_i, pullback = result
+                return theta_i, timed(pullback, "pull back")
+            return result
+        return call
+
+    for name, phase in names.items():
+        setattr(train_module, name, timed(originals[name], phase))
+    try:
+        yield
+    finally:
+        for name, function in originals.items():
+            setattr(train_module, name, function)
+
+
+def split(name, iterations):
+    """Median seconds per iteration of each phase, and of the whole."""
+    config = dataclasses.replace(preset(name), iterations=iterations + WARM_UP)
+    learner = make_learner(config)
+    state = initial_state(learner)
+    rows = []
+    with threadpool_limits(1):
+        for _ in range(config.iterations):
+            spent = defaultdict(float)
+            with stopwatch(spent):
+                start = time.perf_counter()
+                state, _ = iterate(learner, state)
+                spent["whole"] = time.perf_counter() - start
+            rows.append(spent)
+    learner.envs.close()
+    return {phase: np.median([row[phase] for row in rows[WARM_UP:]]) for phase in rows[0]}
+
+
+def main():
+    print("### One outer iteration, by phase\n")
+    print("Medians over iterations, one thread, milliseconds.\n")
+    columns = {"point/norml": 100, "point/maml": 100, "point-sparse/norml": 20, "point-sparse/maml": 20}
+    splits = {name: split(name, iterations) for name, iterations in columns.items()}
+    print("| phase | " + " | ".join(splits) + " |\n|---|" + "---|" * len(splits))
+    phases = [phase for phase in next(iter(splits.values())) if phase != "whole"]
+    for phase in [*phases, "the rest", "whole"]:
+        cells = []
+        for times in splits.values():
+            value = times["whole"] - sum(times[p] for p in phases) if phase == "the rest" else times[phase]
+            cells.append(f"{1e3 * value:.2f} ({value / times['whole']:.0%})")
+        print(f"| {phase} | " + " | ".join(cells) + " |")
+    print()

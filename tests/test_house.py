@@ -1,0 +1,127 @@
+"""Rules of the house, read off the source: equation tags, reading order, who may import what, and length."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A module imports only what stands before it. (`gradcheck` stands alone; `__init__` gathers them all.)
+READING_ORDER = """
+    kernels mlp gaussian policy advantage surrogate meta methods
+    baseline rollout adam tasks config presets progress runs
+    train finetune plots __main__
+""".split()
+
+MODULES = {path.stem: path for path in sorted((ROOT / "minorml").glob("*.py"))}
+PACKAGE_FILES = sorted([*MODULES.values(), *(ROOT / "envs").rglob("*.py")])
+AUTODIFF = {"jax", "torch", "tensorflow", "autograd"}
+MAX_LINES = {"meta": 150}
+
+each_module = pytest.mark.parametrize("module", MODULES)
+each_file = pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+
+
+def source(path):
+    return path.read_text(encoding="utf-8")
+
+
+def tree(path):
+    return ast.parse(source(path))
+
+
+def docstrings(path):
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef
+    return [ast.get_docstring(node) or "" for node in ast.walk(tree(path)) if isinstance(node, documented)]
+
+
+def imported(path):
+    """Names of all that a file imports, anywhere in it, in full: `from .mlp import MLP` is minorml.mlp.MLP."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(ROOT).parts[:-1]
+            start = list(package[:len(package) - node.level + 1]) if node.level else []
+            base = ".".join(start + ([node.module] if node.module else []))
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def packages(path):
+    return {name.split(".")[0] for name in imported(path)}
+
+
+def siblings(module):
+    """Modules of minorml that a module imports."""
+    return {name.split(".")[1] for name in imported(MODULES[module]) if name.startswith("minorml.")} & set(MODULES)
+
+
+def definitions(module):
+    """Numbers of the equations that a module defines: a formula in a docstring, with the tag at the line's end.
+
+    A number may come twice, in the overview at the head and beside the function that computes it.
+    """
+    pattern = re.compile(rf"\S.*\s{{2,}}\({module}\.(\d+)\)$", re.MULTILINE)
+    return {int(number) for text in docstrings(MODULES[module]) for number in pattern.findall(text)}
+
+
+@each_module
+def test_equations_are_numbered_without_gaps(module):
+    numbers = definitions(module)
+    assert numbers == set(range(1, len(numbers) + 1))
+
+
+@each_module
+def test_no_citation_dangles(module):
+    """Every (module.k), in docstring or comment, is an equation that the module named defines."""
+    cited = re.findall(rf"\b({'|'.join(MODULES)})\.(\d+)\b", source(MODULES[module]))
+    dangling = [f"({name}.{number})" for name, number in cited if int(number) not in definitions(name)]
+    assert not dangling
+
+
+def test_equations_are_found_at_all():
+    assert all(definitions(module) for module in ("mlp", "gaussian", "surrogate", "meta"))
+
+
+@each_module
+def test_imports_never_run_upward(module):
+    if module == "__init__":
+        return
+    if module == "gradcheck":
+        assert not siblings(module)
+        return
+    assert module in READING_ORDER, "give the new module its place in READING_ORDER"
+    before = READING_ORDER[:READING_ORDER.index(module)]
+    assert siblings(module) <= {*before, "gradcheck"}
+
+
+def test_the_package_tells_its_readers_the_same_order():
+    lines = [line for line in source(MODULES["__init__"]).splitlines() if "→" in line]
+    told = [name for line in lines for name in re.findall(r"\w+", line) if name in READING_ORDER]
+    assert told == [name for name in READING_ORDER if name in told]
+
+
+@each_file
+def test_packages_keep_to_themselves(path):
+    """numba stays in kernels.py; minorml and envs do not know each other; every derivative is by hand."""
+    names = packages(path)
+    assert "numba" not in names or path == MODULES["kernels"]
+    assert ("envs" if path.parent.name == "minorml" else "minorml") not in names
+    assert not names & (AUTODIFF | {"pickle"})
+
+
+@each_file
+def test_no_dangerous_options(path):
+    """No unpickling; no compiler option that changes results with the number of threads, or makes NaN vanish."""
+    switched_on = {node.arg for node in ast.walk(tree(path)) if isinstance(node, ast.keyword)
+                   if not (isinstance(node.value, ast.Constant) and node.value.value is False)}
+    assert not switched_on & {"allow_pickle", "parallel", "fastmath"}
+
+
+@each_file
+def test_files_stay_short(path):
+    assert len(source(path).splitlines()) <= MAX_LINES.get(path.stem, 320)

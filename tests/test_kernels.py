@@ -1,0 +1,166 @@
+"""Compiled kernels against the NumPy formulas that they replace, with the JIT and (NUMBA_DISABLE_JIT=1) without."""
+
+import ast
+import gc
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import numba
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes
+
+import minorml
+from minorml.gradcheck import assert_close, assert_gradient
+from minorml.kernels import KERNELS, discounted_sums, outer_rows
+
+FOLDER = Path(minorml.__file__).parent
+MODULES = [importlib.import_module(f"minorml.{module.name}") for module in pkgutil.iter_modules([str(FOLDER)])
+           if module.name != "__main__"]
+
+# The function that chooses between the two, as its callers see it.
+DISPATCHERS = {function.__wrapped__.__name__: function for module in MODULES for function in vars(module).values()
+               if getattr(function, "__wrapped__", None) in [formula for formula, _ in KERNELS.values()]}
+
+seeds = st.integers(0, 2**32 - 1)
+dtypes = st.sampled_from([np.float32, np.float64])
+each_kernel = pytest.mark.parametrize("name", KERNELS)
+
+
+@st.composite
+def arguments(draw, name, dtype=None):
+    """Arguments that the kernel takes: for most, arrays of one shape, as many as the formula has parameters."""
+    rng = np.random.default_rng(draw(seeds))
+    dtype = dtype or draw(dtypes)
+    rows = draw(st.integers(0, 5))
+    if name == "outer_rows_formula":
+        return [rng.normal(size=(rows, draw(st.integers(1, 4)))).astype(dtype) for _ in range(2)]
+    if name == "discounted_sums_formula":
+        shape = (*draw(array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3)), draw(st.integers(1, 30)))
+        return [rng.normal(size=shape).astype(dtype), draw(st.floats(0, 1))]
+    shape = (rows, draw(st.integers(1, 6)))
+    return [rng.normal(size=shape).astype(dtype) for _ in inspect.signature(KERNELS[name][0]).parameters]
+
+
+def tolerance(name, args):
+    """Bound on |compiled − formula|, element by element.
+
+    Element-wise kernels and products round each operation as NumPy does, in the same order: a unit or two in
+    the last place of the largest term, when a compiler contracts a product and a sum. A recurrence over T steps
+    rounds T times; the loop accumulates in float64, the formula in the dtype of the rewards.
+    """
+    eps = np.finfo(args[0].dtype).eps
+    if name == "discounted_sums_formula":
+        rewards, discount = args
+        return (rewards.shape[-1] + 1) * eps * KERNELS[name][0](np.abs(rewards), discount)
+    return 2 * eps * np.prod([1 + np.max(np.abs(x), initial=0) for x in args]) ** 2
+
+
+@each_kernel
+@given(st.data())
+def test_compiled_equals_formula(name, data):
+    args = data.draw(arguments(name))
+    formula, compiled = KERNELS[name]
+    for ours in compiled(*args), DISPATCHERS[name](*args):
+        expected = formula(*args)
+        assert ours.dtype == expected.dtype == args[0].dtype
+        assert ours.shape == expected.shape
+        assert np.all(np.abs(ours - expected) <= tolerance(name, args))
+
+
+@each_kernel
+@given(st.data())
+def test_no_argument_is_written_to(name, data):
+    args = data.draw(arguments(name))
+    before = [np.copy(x) for x in args]
+    KERNELS[name][1](*args)
+    assert all(np.array_equal(x, y) for x, y in zip(args, before))
+
+
+@each_kernel
+@given(st.data())
+def test_nan_spreads_as_far_as_in_the_formula(name, data):
+    args = data.draw(arguments(name))
+    formula, compiled = KERNELS[name]
+    x = data.draw(st.sampled_from([x for x in args if isinstance(x, np.ndarray)]))
+    x.flat[:1] = np.nan
+    missing = np.isnan(compiled(*args))
+    assert np.array_equal(missing, np.isnan(formula(*args)))
+    assert missing.any() or missing.size == 0
+
+
+@each_kernel
+@given(st.data())
+def test_complex_numbers_take_the_formula(name, data):
+    args = data.draw(arguments(name, np.complex128))
+    args[0] = args[0] + 1e-30j
+    ours = DISPATCHERS[name](*args)
+    assert ours.dtype == np.complex128
+    assert np.array_equal(ours, KERNELS[name][0](*args))
+
+
+def test_one_complex_argument_is_enough_to_take_the_formula():
+    x, dz = np.ones((2, 3)), np.ones((2, 3)) + 1e-30j
+    assert np.array_equal(outer_rows(x, dz), KERNELS["outer_rows_formula"][0](x, dz))
+
+
+@pytest.mark.parametrize("rewards", [np.ones((4, 6)).T, np.ones((4, 6))[:, ::2], np.asfortranarray(np.ones((2, 3, 4)))],
+                         ids=["transposed", "strided", "fortran"])
+def test_discounted_sums_take_any_memory_layout(rewards):
+    assert_close(discounted_sums(rewards, 0.5), KERNELS["discounted_sums_formula"][0](rewards, 0.5))
+
+
+@given(seeds, st.integers(1, 20), st.floats(0, 1))
+def test_discounted_sums_equal_their_definition(seed, horizon, discount):
+    rewards = np.random.default_rng(seed).normal(size=(3, horizon))
+    expected = np.array([oracles.returns(row, discount) for row in rewards])
+    np.testing.assert_allclose(discounted_sums(rewards, discount), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.gradients
+@given(seeds, st.integers(0, 5), st.integers(1, 4), st.integers(1, 4))
+def test_outer_rows_are_the_gradient_of_an_affine_layer(seed, rows, n_in, n_out):
+    """∂/∂W of dz_n · (x_n W), for each row n."""
+    rng = np.random.default_rng(seed)
+    x, dz = rng.normal(size=(rows, n_in)), rng.normal(size=(rows, n_out))
+    W = rng.normal(size=n_in * n_out)
+    assert_gradient(lambda W: np.sum(dz * (x @ W.reshape(n_in, n_out)), axis=1), outer_rows(x, dz).T, W, 1e-13)
+
+
+@pytest.mark.gradients
+@given(seeds, st.integers(1, 20), st.floats(0, 1))
+def test_discounted_sums_are_linear_in_the_rewards(seed, horizon, discount):
+    """∂R_t/∂r_u = γ^(u − t) for u ≥ t, else 0; and R is that matrix times r."""
+    rewards = np.random.default_rng(seed).normal(size=horizon)
+    t = np.arange(horizon)
+    matrix = np.triu(discount ** np.maximum(t - t[:, None], 0))
+    assert_gradient(lambda r: discounted_sums(r, discount), matrix.T, rewards)
+    np.testing.assert_allclose(discounted_sums(rewards, discount), matrix @ rewards, rtol=0, atol=1e-13)
+
+
+def test_every_decorated_function_is_a_kernel():
+    """By the source, which holds without the JIT too."""
+    decorated = set()
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for decorator in getattr(node, "decorator_list", []):
+                match decorator:
+                    case ast.Name("fused"):
+                        decorated.add(node.name)
+                    case ast.Call(ast.Name("replaces"), [ast.Name(formula)]):
+                        decorated.add(formula)
+    assert decorated == set(KERNELS) == set(DISPATCHERS)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_every_compiled_function_is_a_kernel():
+    """By looking at every object alive: whatever Numba compiled from our source stands in KERNELS."""
+    compiled = [thing for thing in gc.get_objects() if issubclass(type(thing), numba.core.dispatcher.Dispatcher)
+                and thing.py_func.__module__.split(".")[0] == "minorml"]
+    assert len(compiled) == len(KERNELS)
+    assert {id(function) for function in compiled} == {id(function) for _, function in KERNELS.values()}

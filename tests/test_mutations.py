@@ -1,0 +1,195 @@
+"""Proof of the proofs: plant one mistake, run the gradient tests on the mistaken copy, and see them fail.
+
+Each row of `MUTANTS` is a mistake that is easily made in this mathematics. The tests of its own module,
+`pytest -m gradients tests/test_<module>.py`, must catch it by an assertion about numbers: exit status 1, not
+the 2 or more of a copy that cannot be imported. The unharmed copy must pass the same way.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.mutations
+
+
+class Mutant(NamedTuple):
+    module: str
+    mistake: str
+    original: str  # stands exactly once in the module
+    mutated: str
+
+
+UNHARMED = Mutant("", "none", "", "")
+
+MUTANTS = [Mutant(*row) for row in [
+    ("kernels", "outer product transposed",
+     "out[n, i * n_out + o]", "out[n, o * n_in + i]"),
+    ("kernels", "recurrence without the discount",
+     "following = rows[n, t] + discount * following", "following = rows[n, t] + following"),
+    ("kernels", "reward discounted too",
+     "following = rows[n, t] + discount * following", "following = discount * (rows[n, t] + following)"),
+    ("kernels", "returns run forward",
+     "range(rows.shape[1] - 1, -1, -1)", "range(rows.shape[1])"),
+
+    ("mlp", "slope of tanh: 1 - h for 1 - h h",
+     "return x - x * h * h", "return x - x * h"),
+    ("mlp", "f'' term dropped",
+     "return Rx - Rx * h * h - (x + x) * h * Rh", "return Rx - Rx * h * h"),
+    ("mlp", "f'' term halved",
+     "- (x + x) * h * Rh", "- x * h * Rh"),
+    ("mlp", "slope of relu on the wrong side",
+     "np.where(h.real <= 0, 0, x)", "np.where(h.real <= 0, x, 0)"),
+    ("mlp", "bias gradient averaged over rows",
+     "np.sum(dz, axis=0, out=db[0])", "np.mean(dz, axis=0, out=db[0])"),
+    ("mlp", "jvp: bias direction missing",
+     "Rz = hs[l] @ V + c", "Rz = hs[l] @ V"),
+    ("mlp", "jvp: layers below do not move",
+     "Rz += Rhs[l] @ W", "pass"),
+    ("mlp", "R{vjp}: V^T term missing",
+     "Rdh = Rdz @ W.T + dz @ V.T", "Rdh = Rdz @ W.T"),
+    ("mlp", "R{vjp}: Rh^T dz term missing",
+     "RdW += Rhs[l].T @ dz", "pass"),
+    ("mlp", "R{vjp}: dz not taken through f'",
+     "dz = self.activation.times_slope(dh, hs[l])", "dz = dh"),
+
+    ("gaussian", "log density without its log sigma",
+     "- (log_std.sum() + 0.5 * LOG_2PI", "- (0.5 * LOG_2PI"),
+    ("gaussian", "variance for deviation",
+     "return (a - mean) * np.exp(-log_std)", "return (a - mean) * np.exp(-2 * log_std)"),
+    ("gaussian", "vjp: -1 of the log sigma gradient missing",
+     "_column_sums(we, e) - w.sum()", "_column_sums(we, e)"),
+    ("gaussian", "vjp: sign of the mean's gradient",
+     "return we * np.exp(-log_std), _col", "return -we * np.exp(-log_std), _col"),
+    ("gaussian", "rows: -1 of the log sigma gradient missing",
+     "e * e - 1", "e * e"),
+    ("gaussian", "jvp: e does not move with log sigma",
+     "Re = -Rmean * np.exp(-log_std) - e * Rlog_std", "Re = -Rmean * np.exp(-log_std)"),
+    ("gaussian", "jvp: log sigma term missing",
+     "return -_row_sums(e, Re) - Rlog_std.sum(), Re", "return -_row_sums(e, Re), Re"),
+    ("gaussian", "R{vjp}: log sigma term missing",
+     "(Rwe - w * e * Rlog_std) * np.exp(-log_std)", "Rwe * np.exp(-log_std)"),
+    ("gaussian", "R{vjp}: Rw dropped",
+     "Rwe = Rw * e + w * Re", "Rwe = w * Re"),
+    ("gaussian", "R{vjp}: e^2 differentiated once, not twice",
+     "_column_sums(Rwe, e) + _column_sums(w * e, Re)", "_column_sums(Rwe, e)"),
+
+    ("policy", "log sigma has no gradient",
+     "self.hs, dmean), dlog_std])", "self.hs, dmean), 0 * dlog_std])"),
+    ("policy", "tangent of the vjp: its weights' own motion in place of the weights",
+     "dmean, _ = gaussian.vjp(at.e, at.log_std, w)", "dmean, _ = gaussian.vjp(at.e, at.log_std, Rw)"),
+    ("policy", "hvp: the gradient added",
+     "at.along(v).vjp(w, np.zeros_like(w))", "at.along(v).vjp(w, w)"),
+
+    ("advantage", "rows not weighted",
+     "self.mlp.vjp(psi, hs, w[:, None])", "self.mlp.vjp(psi, hs, np.ones_like(w)[:, None])"),
+    ("advantage", "s in place of s'",
+     "np.concatenate([s, a, next_s], axis=1)", "np.concatenate([s, a, s], axis=1)"),
+
+    ("surrogate", "log form: 1/N missing in mixed",
+     "mixed=np.full_like(x, 1 / n)", "mixed=np.ones_like(x)"),
+    ("surrogate", "ratio form: outer product left out",
+     "loss=slope, slope=slope, curvature=slope,", "loss=slope, slope=slope, curvature=0 * slope,"),
+    ("surrogate", "ratio form: minus sign missing",
+     "mixed = -ratio(x, old_log_probs) / len(x)", "mixed = ratio(x, old_log_probs) / len(x)"),
+    ("surrogate", "ratio not held constant where no old log-probabilities are given",
+     "x.real.copy() if old_log_probs is None", "x if old_log_probs is None"),
+    ("surrogate", "clip: comparison swapped",
+     "r.real > bound, r.real < bound", "r.real < bound, r.real > bound"),
+    ("surrogate", "clip: bounds swapped",
+     ">= 0, 1 + clip, 1 - clip)", ">= 0, 1 - clip, 1 + clip)"),
+
+    ("methods", "MAML adapts on the log form",
+     '"maml", surrogate.ratio_form', '"maml", surrogate.log_form'),
+    ("methods", "NoRML adapts from rewards",
+     'surrogate.log_form, advantage.learned, ("theta", "psi", "offset")',
+     'surrogate.log_form, advantage.estimated, ("theta", "psi", "offset")'),
+
+    ("meta", "adaptation uphill",
+     "meta.offset - meta.alpha * g", "meta.offset + meta.alpha * g"),
+    ("meta", "adaptation without the offset",
+     "meta.theta + meta.offset - meta.alpha * g", "meta.theta - meta.alpha * g"),
+    ("meta", "alpha missing in v",
+     "at.along(meta.alpha * g_post)", "at.along(g_post)"),
+    ("meta", "theta: identity missing",
+     "theta=g_post - Hv", "theta=-Hv"),
+    ("meta", "theta: sign of H v",
+     "theta=g_post - Hv", "theta=g_post + Hv"),
+    ("meta", "theta: first order only",
+     "theta=g_post - Hv", "theta=g_post"),
+    ("meta", "theta: curvature of the surrogate left out",
+     "tangent.vjp(rows.slope, rows.curvature * tangent.log_prob)", "tangent.vjp(rows.slope, 0 * tangent.log_prob)"),
+    ("meta", "psi: sign",
+     "psi=-advantage_vjp(", "psi=advantage_vjp("),
+    ("meta", "psi: g' in place of v",
+     "rows.mixed * tangent.log_prob)", "rows.mixed * at.along(g_post).log_prob)"),
+    ("meta", "psi: mixed derivative missing",
+     "rows.mixed * tangent.log_prob)", "tangent.log_prob)"),
+    ("meta", "alpha: sign",
+     "alpha=-g * g_post", "alpha=g * g_post"),
+    ("meta", "several steps: pullbacks in the wrong order",
+     "in reversed(pullbacks)", "in pullbacks"),
+    ("meta", "several steps: each fed the last gradient",
+     "step_back(total.theta)", "step_back(g_post)"),
+    ("meta", "several steps: offset, psi and alpha not accumulated",
+     "*(a + b for a, b in", "*(b for _, b in"),
+    ("meta", "outer loss in place of its slope",
+     "at.vjp(rows.slope), float", "at.vjp(rows.loss), float"),
+]]
+
+
+def run_gradient_tests(mutant, folder):
+    """pytest on a copy with the mistake in it; the finished process, with its output as text.
+
+    The copy is of the mathematics alone: it has its own, empty, configuration, no plugin but hypothesis, and an
+    empty `__init__`, which would import the training program too.
+    """
+    for package in "minorml", "tests":
+        shutil.copytree(ROOT / package, folder / package,
+                        ignore=shutil.ignore_patterns("__pycache__", Path(__file__).name))
+    (folder / "minorml" / "__init__.py").write_text("")
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    if mutant is not UNHARMED:
+        path = folder / "minorml" / f"{mutant.module}.py"
+        text = path.read_text(encoding="utf-8")
+        assert text.count(mutant.original) == 1, f"{mutant}: expected the original once"
+        path.write_text(text.replace(mutant.original, mutant.mutated), encoding="utf-8")
+    modules = [mutant.module] if mutant is not UNHARMED else sorted({mutant.module for mutant in MUTANTS})
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment |= dict(PYTHONPATH=str(folder), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", OPENBLAS_NUM_THREADS="1",
+                        NUMBA_DISABLE_JIT="0" if mutant.module == "kernels" else "1")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "gradients", "-p", "no:cacheprovider",
+               "-p", "_hypothesis_pytestplugin", "--hypothesis-profile=mutations"]
+    return subprocess.run(command + [f"tests/test_{module}.py" for module in modules], cwd=folder, env=environment,
+                          timeout=300, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.fixture(scope="session")
+def outcomes(request, tmp_path_factory):
+    """Mutant → future of its process, for the mutants that this session asks about, two at a time."""
+    wanted = [item.callspec.params["mutant"] for item in request.session.items if item.path == Path(__file__)]
+    with ThreadPoolExecutor(2) as executor:
+        yield {mutant: executor.submit(run_gradient_tests, mutant, tmp_path_factory.mktemp("mutant"))
+               for mutant in wanted}
+        executor.shutdown(cancel_futures=True)
+
+
+# The slowest is submitted first.
+@pytest.mark.parametrize("mutant", [UNHARMED], ids=["unharmed"])
+def test_the_unharmed_copy_passes(mutant, outcomes):
+    process = outcomes[mutant].result()
+    assert process.returncode == 0, process.stdout
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.module}: {mutant.mistake}")
+def test_the_mistake_is_caught(mutant, outcomes):
+    process = outcomes[mutant].result()
+    assert process.returncode == 1, process.stdout
+    assert re.search(r"^E +(AssertionError|assert )", process.stdout, re.MULTILINE), process.stdout
