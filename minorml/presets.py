@@ -9,16 +9,23 @@ import math
 from .config import Config, nearest
 
 ROTATION = (f"rotation=uniform:{-math.pi},{math.pi}",)
+BIAS = (f"angle_bias=uniform:{-math.pi / 18},{math.pi / 18}",)
 
 ENVIRONMENTS = {
     "point": dict(env="envs:minorml/PointRotation-v0", vary=ROTATION, horizon=10, discount=0.9),
     "point-sparse": dict(env="envs:minorml/PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.9),
+    "cartpole": dict(env="envs:minorml/CartPoleSensorBias-v0", vary=BIAS, horizon=500, discount=0.97),
+    "cheetah": dict(env="envs:minorml/HalfCheetahSwap-v0", vary=("swapped=choice:0,1",), horizon=1000, discount=0.99,
+                    num_tasks=4, num_trajectories=50, hidden=(100,), activation="identity", laf_hidden=(50,),
+                    laf_activation="relu"),
 }
 
 # environment, method, α, outer rate, log σ, and what else differs from Config's defaults
 ROWS = [
     ("point", "dr", 0.0, 3e-3, -1.0, dict(adapt_steps=0)),
-    ("point", "maml", 0.02, 7e-3, -3.0, {}),
+    # Published: outer rate 7e-3, one outer step. It diverges: Adam's steps carry the exploring policy to actions
+    # beyond ±1, where clipping hides the noise that it explores with. Small steps held by PPO's clip do not.
+    ("point", "maml", 0.02, 5e-4, -3.0, dict(outer_steps=3)),
     ("point", "norml-no-laf", 0.1, 3e-3, -3.0, {}),
     ("point", "norml-no-offset", 0.7, 6e-4, -3.25, {}),
     ("point", "norml", 10.0, 6e-3, -0.75, {}),
@@ -27,6 +34,16 @@ ROWS = [
     ("point-sparse", "norml-no-laf", 7.0, 2e-3, -0.5, {}),
     ("point-sparse", "norml-no-offset", 2e-5, 1e-3, -1.0, {}),
     ("point-sparse", "norml", 9.0, 2.6e-3, -0.6, {}),
+    ("cartpole", "dr", 0.0, 2e-4, -4.0, dict(adapt_steps=0)),
+    ("cartpole", "maml", 1e-2, 1e-2, -0.5, {}),
+    ("cartpole", "norml-no-laf", 0.1, 4e-4, -3.5, {}),
+    ("cartpole", "norml-no-offset", 1e-5, 3e-3, -0.5, dict(learn_alpha=True)),
+    ("cartpole", "norml", 7e-4, 3e-4, -3.5, dict(learn_alpha=True)),
+    ("cheetah", "dr", 0.0, 1.2e-3, -1.61, dict(adapt_steps=0)),
+    ("cheetah", "maml", 4.5e-4, 8.7e-5, -1.17, {}),
+    ("cheetah", "norml-no-laf", 5e-5, 1.5e-4, -0.8, {}),
+    ("cheetah", "norml-no-offset", 3e-5, 5e-4, -1.5, {}),
+    ("cheetah", "norml", 3e-5, 5e-4, -1.9, {}),
 ]
 
 PRESETS = {

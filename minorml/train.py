@@ -154,10 +154,10 @@ def iterate(learner, state):
                   state.seconds + time.perf_counter() - start)
     before = [one.returns.mean() for one in (explored[0] if explored else performed)]
     after = [one.returns.mean() for one in performed]
-    return state, {
+    row = {
         "iteration": state.iteration,
         "env_steps": state.env_steps,
-        "seconds": round(state.seconds, 3),
+        "seconds": state.seconds,
         "pre_return": np.mean(before),
         "pre_return_std": np.std(before),
         "post_return": np.mean(after),
@@ -169,6 +169,7 @@ def iterate(learner, state):
         "alpha_norm": np.linalg.norm(meta.alpha),
         "clip_fraction": np.mean([o.clip_fraction for o in outer]),
     }
+    return state, {name: value if isinstance(value, int) else float(value) for name, value in row.items()}
 
 
 def _update(learned, meta, moments, gradient, rate):
