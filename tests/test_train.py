@@ -140,3 +140,11 @@ def test_environments_that_do_not_fit(fields, message, tmp_path):
 
 def test_config_is_a_public_name():
     assert isinstance(small(), Config)
+
+
+def test_inner_advantages_are_normalised_per_task():
+    learner = make_learner(small("point/maml", dtype="float64"))
+    rngs = [stream(0, i) for i in range(3)]
+    _, batches, _ = explore_and_adapt(learner, initial_state(learner).meta, 1, rngs)
+    for (batch,) in batches:
+        assert batch.advantages.mean() == pytest.approx(0, abs=1e-12) and batch.advantages.std() == pytest.approx(1)
