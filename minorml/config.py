@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import math
 from dataclasses import dataclass, field
+from typing import get_args
 
 from .methods import METHODS
 from .mlp import ACTIVATIONS
@@ -17,6 +18,7 @@ def _option(doc, check=None, **default):
 
 POSITIVE = (lambda x: x > 0, "a number > 0")
 NOT_NEGATIVE = (lambda x: x >= 0, "a number >= 0")
+SCALES = (lambda xs: all(x > 0 for x in xs), "positive numbers")
 WIDTHS = (lambda xs: all(x > 0 for x in xs), "positive layer widths")
 
 
@@ -29,6 +31,10 @@ class Config:
                                     (lambda xs: [parse(x) for x in xs], "one attribute or more"))
     method: str = _option("a row of the method table", (lambda x: x in METHODS, f"one of {', '.join(METHODS)}"))
     horizon: int = _option("T, the most steps of an episode", POSITIVE)
+    obs_scale: tuple[float, ...] = _option("what each observation is divided by; empty: observations as they are",
+                                           SCALES, default=())
+    action_scale: tuple[float, ...] = _option("what each action is multiplied by; empty: actions as they are",
+                                              SCALES, default=())
     num_tasks: int = _option("M, tasks per meta-batch", POSITIVE, default=10)
     num_trajectories: int = _option("K, trajectories per task and rollout", POSITIVE, default=25)
     discount: float = _option("γ", (lambda x: 0 <= x <= 1, "a number in [0, 1]"), default=0.99)
@@ -42,7 +48,7 @@ class Config:
     log_std: float = _option("first log standard deviation of every action", default=-1.0)
     inner_rate: float = _option("first value of every α", NOT_NEGATIVE, default=0.01)
     learn_alpha: bool = _option("learn α also where the method does not by itself", default=False)
-    adapt_steps: int = _option("adaptation steps during training; 0 for dr, which has none", NOT_NEGATIVE, default=1)
+    adapt_steps: int = _option("adaptation steps during training, for methods that adapt", POSITIVE, default=1)
     outer_rate: float = _option("Adam's first rate; it decays linearly to 0 over the iterations", POSITIVE,
                                 default=1e-3)
     outer_steps: int = _option("updates per batch of rollouts; PPO's clip acts from the second on", POSITIVE,
@@ -62,9 +68,6 @@ class Config:
             if not check(value):
                 raise ValueError(f"{f.name}: expected {expected}; given {given!r}")
             object.__setattr__(self, f.name, value)
-        if METHODS[self.method].adapts != (self.adapt_steps > 0):
-            raise ValueError(f"adapt_steps: expected {'1 or more' if self.adapt_steps == 0 else '0'} for method "
-                             f"{self.method}; given {self.adapt_steps}")
 
     @property
     def distribution(self):
@@ -78,23 +81,28 @@ class Config:
         return learned + ("alpha",) if self.learn_alpha and "alpha" not in learned else learned
 
 
+# type → one of it, several of them
+KINDS = {int: ("an integer", "integers"), float: ("a number", "numbers"), bool: ("true or false", ""),
+         str: ("a text", "texts")}
+
+
 def _coerce(f, value):
     """`value` as the field's type, without losing anything; a wrong type is an error that names the field."""
     def wrong(expected):
         return ValueError(f"{f.name}: expected {expected}; given {value!r}")
 
-    if f.type in (tuple[int, ...], tuple[str, ...]):
-        item = int if f.type == tuple[int, ...] else str
-        if isinstance(value, str) or not hasattr(value, "__iter__") or any(type(x) is not item for x in value):
-            raise wrong(f"a sequence of {'integers' if item is int else 'texts'}")
-        return tuple(value)
-    if f.type is float and type(value) in (int, float):
-        if not math.isfinite(value):
-            raise wrong("a finite number")
-        return float(value)
-    if type(value) is not f.type:
-        raise wrong({int: "an integer", float: "a number", bool: "true or false", str: "a text"}[f.type])
-    return value
+    item = f.type if isinstance(f.type, type) else get_args(f.type)[0]
+    many = item is not f.type
+    if many and (isinstance(value, str) or not hasattr(value, "__iter__")):
+        raise wrong(f"a sequence of {KINDS[item][1]}")
+    values = list(value) if many else [value]
+    if item is float:
+        values = [float(x) if type(x) is int else x for x in values]
+    if any(type(x) is not item for x in values):
+        raise wrong(f"a sequence of {KINDS[item][1]}" if many else KINDS[item][0])
+    if item is float and not all(math.isfinite(x) for x in values):
+        raise wrong("finite numbers" if many else "a finite number")
+    return tuple(values) if many else values[0]
 
 
 def parse_setting(text):
@@ -109,14 +117,12 @@ def parse_setting(text):
     try:
         if kind is bool:
             return name, {"true": True, "false": False}[value.lower()]
-        if kind == tuple[int, ...]:
-            return name, tuple(int(x) for x in value.split(",") if x)
-        if kind == tuple[str, ...]:
-            return name, tuple(value.split(";"))
-        return name, kind(value)
+        if isinstance(kind, type):
+            return name, kind(value)
+        item = get_args(kind)[0]
+        return name, tuple(item(x) for x in value.split(";" if item is str else ",") if x)
     except (ValueError, KeyError):
-        expected = {int: "an integer", float: "a number", bool: "true or false",
-                    tuple[int, ...]: "integers with commas between them"}[kind]
+        expected = KINDS[kind][0] if isinstance(kind, type) else f"{KINDS[get_args(kind)[0]][1]} with commas between"
         raise ValueError(f"{name}: expected {expected}; given {value!r}") from None
 
 

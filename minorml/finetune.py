@@ -12,7 +12,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .progress import Progress
-from .rollout import rollout
 from .tasks import set_tasks
 from .train import EVALUATE, explore_and_adapt, make_learner, stream
 
@@ -25,7 +24,7 @@ class Score(NamedTuple):
     returns: np.ndarray  # (repetitions,) each the mean undiscounted return of K trajectories
 
 
-def finetune(trained, tasks, steps=1, seed=0):
+def finetune(trained, tasks, steps=1, seed=0, make_envs=None):
     """Adapt to tasks.
 
     Parameters
@@ -34,12 +33,13 @@ def finetune(trained, tasks, steps=1, seed=0):
     tasks : dicts {attribute: value}, for example [{"rotation": 1.0}]
     steps : adaptation steps, each on K fresh trajectories per task
     seed : of the exploration
+    make_envs : as for `train`
 
     Returns
     -------
     theta : (M, P), the adapted parameters for each task
     """
-    learner = make_learner(trained.config, num_tasks=len(tasks))
+    learner = make_learner(trained.config, len(tasks), make_envs)
     set_tasks(learner.envs, tasks, trained.config.num_trajectories)
     rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
     try:
@@ -50,13 +50,13 @@ def finetune(trained, tasks, steps=1, seed=0):
     return np.stack([theta_i for theta_i, _ in adapted])
 
 
-def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False):
+def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, make_envs=None):
     """The return on each task at each stage of adaptation, over independent repetitions → list of `Score`.
 
     A method without adaptation (domain randomization) has the stage "before" alone.
     """
     config, meta = trained.config, trained.meta
-    learner = make_learner(config, num_tasks=len(tasks))
+    learner = make_learner(config, len(tasks), make_envs)
     set_tasks(learner.envs, tasks, config.num_trajectories)
     steps = steps if learner.method.adapts else 0
     returns = []  # one dict for each repetition: stage → (M,) returns
@@ -74,12 +74,9 @@ def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False):
 
 def _stages(learner, meta, steps, rngs):
     """Each stage's mean return on each task: {stage: (M,)}."""
-    def perform(thetas):
-        return rollout(learner.envs, learner.policy, thetas, learner.config.horizon, rngs)
-
     explored, _, adapted = explore_and_adapt(learner, meta, steps, rngs)
-    performed = [*explored, perform(np.stack([theta_i for theta_i, _ in adapted]))]
+    performed = [*explored, learner.rollout(np.stack([theta_i for theta_i, _ in adapted]), rngs)]
     stages = {"before" if k == 0 else f"after {k}": trajectories for k, trajectories in enumerate(performed)}
     if "offset" in learner.method.learned:
-        stages["offset only"] = perform(np.stack([meta.theta + meta.offset] * len(rngs)))
+        stages["offset only"] = learner.rollout(np.stack([meta.theta + meta.offset] * len(rngs)), rngs)
     return {stage: np.array([one.returns.mean() for one in trajectories]) for stage, trajectories in stages.items()}

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from .finetune import finetune
-from .rollout import rollout
 from .tasks import describe, grid_tasks, set_tasks
 from .train import EVALUATE, make_learner, stream
 
@@ -77,7 +76,7 @@ def point_trajectories(trained, path, rotations=4, rollouts=10, seed=0):
                                   sharey=True, squeeze=False)
     for column, (name, thetas) in enumerate(stages.items()):
         rngs = [stream(seed, EVALUATE, 1, i) for i in range(rotations)]
-        for row, one in enumerate(rollout(learner.envs, learner.policy, thetas, config.horizon, rngs)):
+        for row, one in enumerate(learner.rollout(thetas, rngs)):
             axes = panels[row, column]
             for states, alive in zip(one.states[:rollouts], one.alive[:rollouts]):
                 lived = states[:alive.sum() + 1] * 2  # the observation is half the position

@@ -13,7 +13,10 @@ BIAS = (f"angle_bias=uniform:{-math.pi / 18},{math.pi / 18}",)
 
 ENVIRONMENTS = {
     "point": dict(env="envs:minorml/PointRotation-v0", vary=ROTATION, horizon=10, discount=0.9),
-    "point-sparse": dict(env="envs:minorml/PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.9),
+    # Published: γ = 0.9. Before anybody reaches the goal, the return of a step then depends on the step alone, in a
+    # way that a cubic in t does not fit (deviation 0.42 of 1.9; with γ = 0.99 it is 0.012 of 18): advantages are that
+    # misfit, normalised, and it drowns the first successes.
+    "point-sparse": dict(env="envs:minorml/PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.99),
     "cartpole": dict(env="envs:minorml/CartPoleSensorBias-v0", vary=BIAS, horizon=500, discount=0.97),
     "cheetah": dict(env="envs:minorml/HalfCheetahSwap-v0", vary=("swapped=choice:0,1",), horizon=1000, discount=0.99,
                     num_tasks=4, num_trajectories=50, hidden=(100,), activation="identity", laf_hidden=(50,),
@@ -22,24 +25,25 @@ ENVIRONMENTS = {
 
 # environment, method, α, outer rate, log σ, and what else differs from Config's defaults
 ROWS = [
-    ("point", "dr", 0.0, 3e-3, -1.0, dict(adapt_steps=0)),
+    ("point", "dr", 0.0, 3e-3, -1.0, {}),
     # Published: outer rate 7e-3, one outer step. It diverges: Adam's steps carry the exploring policy to actions
     # beyond ±1, where clipping hides the noise that it explores with. Small steps held by PPO's clip do not.
     ("point", "maml", 0.02, 5e-4, -3.0, dict(outer_steps=3)),
     ("point", "norml-no-laf", 0.1, 3e-3, -3.0, {}),
     ("point", "norml-no-offset", 0.7, 6e-4, -3.25, {}),
-    ("point", "norml", 10.0, 6e-3, -0.75, {}),
-    ("point-sparse", "dr", 0.0, 2e-3, -1.0, dict(adapt_steps=0)),
+    # Published: outer rate 6e-3, one outer step. One seed in two is lost: the gradient's norm grows to 1e7.
+    ("point", "norml", 10.0, 2e-3, -0.75, dict(outer_steps=3)),
+    ("point-sparse", "dr", 0.0, 2e-3, -1.0, {}),
     ("point-sparse", "maml", 1e-4, 2e-3, -1.25, {}),
     ("point-sparse", "norml-no-laf", 7.0, 2e-3, -0.5, {}),
     ("point-sparse", "norml-no-offset", 2e-5, 1e-3, -1.0, {}),
     ("point-sparse", "norml", 9.0, 2.6e-3, -0.6, {}),
-    ("cartpole", "dr", 0.0, 2e-4, -4.0, dict(adapt_steps=0)),
+    ("cartpole", "dr", 0.0, 2e-4, -4.0, {}),
     ("cartpole", "maml", 1e-2, 1e-2, -0.5, {}),
     ("cartpole", "norml-no-laf", 0.1, 4e-4, -3.5, {}),
     ("cartpole", "norml-no-offset", 1e-5, 3e-3, -0.5, dict(learn_alpha=True)),
     ("cartpole", "norml", 7e-4, 3e-4, -3.5, dict(learn_alpha=True)),
-    ("cheetah", "dr", 0.0, 1.2e-3, -1.61, dict(adapt_steps=0)),
+    ("cheetah", "dr", 0.0, 1.2e-3, -1.61, {}),
     ("cheetah", "maml", 4.5e-4, 8.7e-5, -1.17, {}),
     ("cheetah", "norml-no-laf", 5e-5, 1.5e-4, -0.8, {}),
     ("cheetah", "norml-no-offset", 3e-5, 5e-4, -1.5, {}),

@@ -38,7 +38,7 @@ class Trajectories(NamedTuple):
                      advantages, self.log_probs[self.alive])
 
 
-def rollout(envs, policy, thetas, horizon, rngs):
+def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
     """Sample from M policies, each on its own task.
 
     Parameters
@@ -48,6 +48,7 @@ def rollout(envs, policy, thetas, horizon, rngs):
     thetas : (M, P), one row of parameters per task; their dtype is that of the trajectories
     horizon : T, the most steps of an episode
     rngs : M random generators, one per task: a task's numbers do not depend on its neighbours
+    obs_scale, action_scale : (S,), (U,) the policy sees observations divided by, and its actions arrive multiplied by
 
     Returns
     -------
@@ -66,19 +67,23 @@ def rollout(envs, policy, thetas, horizon, rngs):
     rewards = np.zeros((M, K, T))
     alive = np.zeros((M, K, T), bool)
 
+    def seen(observations):
+        s = np.asarray(observations, np.float64).reshape(M, K, -1)
+        return (s / obs_scale if len(obs_scale) else s).astype(thetas.dtype)
+
     observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
-    s = observations.reshape(M, K, -1).astype(thetas.dtype)
-    states[:, :, 0] = s
+    s = states[:, :, 0] = seen(observations)
     living = np.ones((M, K), bool)
     for t in range(T):
         a, log_prob = policy.sample(thetas, s, noise[t])
         _require_finite("action", a, living, t)
-        observations, reward, terminated, truncated, _ = envs.step(a.reshape(M * K, -1))
-        s = observations.reshape(M, K, -1).astype(thetas.dtype)
+        done = a * np.asarray(action_scale, a.dtype) if len(action_scale) else a
+        observations, reward, terminated, truncated, _ = envs.step(done.reshape(M * K, -1))
+        s = states[:, :, t + 1] = seen(observations)
         reward = np.reshape(reward, (M, K))
         _require_finite("observation", s, living, t)
         _require_finite("reward", reward, living, t)
-        actions[:, :, t], log_probs[:, :, t], states[:, :, t + 1] = a, log_prob, s
+        actions[:, :, t], log_probs[:, :, t] = a, log_prob
         rewards[:, :, t] = np.where(living, reward, 0)
         alive[:, :, t] = living
         living = living & ~np.reshape(terminated | truncated, (M, K))

@@ -13,10 +13,12 @@ what was drawn before, and a run continues from a checkpoint as if it had never 
 
 import dataclasses
 import time
+from functools import partial
 from typing import NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from threadpoolctl import threadpool_limits
 
 from . import adam
@@ -50,6 +52,12 @@ class Learner(NamedTuple):
     method: Method
 
 
+    def rollout(self, thetas, rngs):
+        """K trajectories on each task that is set: θ (M, P) → M `Trajectories`."""
+        config = self.config
+        return rollout(self.envs, self.policy, thetas, config.horizon, rngs, config.obs_scale, config.action_scale)
+
+
 class State(NamedTuple):
     """What changes from one iteration to the next, and all that a checkpoint holds."""
 
@@ -60,19 +68,27 @@ class State(NamedTuple):
     seconds: float  # time spent so far
 
 
-def make_learner(config, num_tasks=None):
-    """Environments and networks for a configuration, with copies for `num_tasks` tasks (default: the meta-batch).
+def make_learner(config, num_tasks=None, make_envs=None):
+    """Environments and networks for a configuration.
 
-    Raises ValueError where the environment cannot be made, or does not fit the configuration.
+    Parameters
+    ----------
+    config : Config
+    num_tasks : how many tasks to have copies for; default: the meta-batch
+    make_envs : n ↦ a gymnasium.vector.VectorEnv of n copies; default: `gymnasium.make_vec(config.env, n)`
+
+    Raises
+    ------
+    ValueError : the environment cannot be made, or does not fit the configuration
     """
     num_tasks = config.num_tasks if num_tasks is None else num_tasks
+    envs = (make_envs or partial(_make_vec, config.env))(num_tasks * config.num_trajectories)
     try:
-        envs = gymnasium.make_vec(config.env, num_envs=num_tasks * config.num_trajectories)
-    except (gymnasium.error.Error, ImportError) as error:
-        raise ValueError(f"env: cannot make {config.env!r}: {error}") from error
-    try:
-        obs_dim = _width("observation", envs.single_observation_space)
-        act_dim = _width("action", envs.single_action_space)
+        obs_dim = _width("observation", envs.single_observation_space, "obs_scale", config.obs_scale)
+        act_dim = _width("action", envs.single_action_space, "action_scale", config.action_scale)
+        if envs.metadata.get("autoreset_mode") is not AutoresetMode.NEXT_STEP:
+            raise ValueError("autoreset mode: expected NEXT_STEP, which shows the last observation of an episode; given "
+                             f"{envs.metadata.get('autoreset_mode')}")
         for part in config.distribution:
             envs.get_attr(part.name)
     except (AttributeError, ValueError) as error:
@@ -84,10 +100,24 @@ def make_learner(config, num_tasks=None):
                    METHODS[config.method])
 
 
-def _width(name, space):
-    """The number of coordinates of a space of real vectors."""
+def _make_vec(env_id, num_envs):
+    """A vector of environments whose attributes can be set: the environment's own, or else Gymnasium's."""
+    try:
+        envs = gymnasium.make_vec(env_id, num_envs=num_envs)
+        if hasattr(envs, "set_attr"):
+            return envs
+        envs.close()
+        return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync")
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
+
+
+def _width(name, space, scale_name, scale):
+    """The number of coordinates of a space of real vectors, and so of the scale for it."""
     if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
         raise ValueError(f"{name} space: expected a Box of one dimension; given {space}")
+    if len(scale) not in (0, space.shape[0]):
+        raise ValueError(f"{scale_name}: expected {space.shape[0]} numbers, or none; given {scale}")
     return space.shape[0]
 
 
@@ -110,8 +140,7 @@ def explore_and_adapt(learner, meta, steps, rngs):
     explored, batches = [], [[] for _ in rngs]
     adapted = [adapt(policy, laf, method, meta, [])] * len(rngs)
     for _ in range(steps):
-        trajectories = rollout(learner.envs, policy, np.stack([theta_i for theta_i, _ in adapted]),
-                               config.horizon, rngs)
+        trajectories = learner.rollout(np.stack([theta_i for theta_i, _ in adapted]), rngs)
         explored.append(trajectories)
         for one, mine in zip(trajectories, batches):
             advantages = None
@@ -134,8 +163,9 @@ def iterate(learner, state):
     set_tasks(learner.envs, tasks, config.num_trajectories)
     rngs = [stream(config.seed, TRAIN, state.iteration, i) for i in range(config.num_tasks)]
 
-    explored, pre, adapted = explore_and_adapt(learner, meta, config.adapt_steps, rngs)
-    performed = rollout(learner.envs, policy, np.stack([theta_i for theta_i, _ in adapted]), config.horizon, rngs)
+    steps = config.adapt_steps if learner.method.adapts else 0
+    explored, pre, adapted = explore_and_adapt(learner, meta, steps, rngs)
+    performed = learner.rollout(np.stack([theta_i for theta_i, _ in adapted]), rngs)
     advantages = normalise([estimate_advantages(one, config.discount) for one in performed])
     post = [one.batch(a.astype(config.dtype)) for one, a in zip(performed, advantages)]
 
@@ -193,7 +223,7 @@ class Trained(NamedTuple):
     metrics: list  # one dict per iteration
 
 
-def train(config, out=None, *, resume=False, overwrite=False, progress=True, **fields):
+def train(config, out=None, *, resume=False, overwrite=False, progress=True, make_envs=None, **fields):
     """Meta-train.
 
     Parameters
@@ -202,6 +232,7 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, **f
     out : the run's directory; None keeps nothing on disk
     resume, overwrite : continue the run that `out` holds, or replace it
     progress : show progress on stderr
+    make_envs : n ↦ a VectorEnv of n copies, for environments of your own; see `make_learner`
     **fields : fields of Config to change, for example seed=3, iterations=300
 
     Returns
@@ -215,7 +246,7 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, **f
     FloatingPointError : a quantity became infinite or NaN; the state before it is in the last checkpoint
     """
     config = dataclasses.replace(preset(config) if isinstance(config, str) else config, **fields)
-    learner = make_learner(config)
+    learner = make_learner(config, make_envs=make_envs)
     state, run, metrics = initial_state(learner), None, []
     if out is not None and resume:
         run = Run.reopen(out, config)
@@ -247,10 +278,10 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, **f
     return Trained(config, state.meta, metrics)
 
 
-def load(path):
-    """The Trained of a run's directory, from its newest checkpoint."""
+def load(path, make_envs=None):
+    """The Trained of a run's directory, from its newest checkpoint. `make_envs` as for `train`."""
     run = Run(path)
-    learner = make_learner(run.config, num_tasks=1)
+    learner = make_learner(run.config, 1, make_envs)
     try:
         return Trained(run.config, run.load(initial_state(learner)).meta, run.metrics())
     finally:

@@ -37,8 +37,10 @@ def test_presets_learn_what_their_method_learns(name):
     ("vary", (), r"vary: expected one attribute or more; given \(\)"),
     ("vary", ("rotation",), "vary: expected NAME=uniform:LOW,HIGH with LOW <= HIGH, or NAME=.*given 'rotation'"),
     ("dtype", "float16", "dtype: expected float32 or float64; given 'float16'"),
-    ("adapt_steps", 0, "adapt_steps: expected 1 or more for method norml; given 0"),
-    ("method", "dr", "adapt_steps: expected 0 for method dr; given 1"),
+    ("adapt_steps", 0, "adapt_steps: expected a number > 0; given 0"),
+    ("obs_scale", (1.0, 0.0), r"obs_scale: expected positive numbers; given \(1.0, 0.0\)"),
+    ("obs_scale", (1.0, "a"), "obs_scale: expected a sequence of numbers"),
+    ("obs_scale", (float("inf"),), "obs_scale: expected finite numbers"),
 ])
 def test_errors_name_field_expected_and_given(field, value, expected):
     with pytest.raises(ValueError, match=expected):
@@ -56,7 +58,7 @@ def test_learn_alpha_adds_alpha_once():
 
 @pytest.mark.parametrize("text, expected", [
     ("num_tasks=3", ("num_tasks", 3)), ("discount=0.5", ("discount", 0.5)), ("learn_alpha=true", ("learn_alpha", True)),
-    ("hidden=32,16", ("hidden", (32, 16))), ("hidden=", ("hidden", ())), ("activation=relu", ("activation", "relu")),
+    ("hidden=32,16", ("hidden", (32, 16))), ("hidden=", ("hidden", ())), ("obs_scale=1,2.5", ("obs_scale", (1.0, 2.5))), ("activation=relu", ("activation", "relu")),
     ("vary=a=uniform:0,1;b=uniform:2,3", ("vary", ("a=uniform:0,1", "b=uniform:2,3"))),
 ])
 def test_settings(text, expected):
