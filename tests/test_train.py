@@ -54,7 +54,7 @@ def test_same_seed_same_bytes_and_another_seed_another_run():
 
 def test_the_update_is_adam_on_the_mean_of_the_meta_gradients():
     """One iteration, put together again from the public pieces."""
-    config = small(dtype="float64", iterations=10)
+    config = small(dtype="float64", iterations=10, outer_steps=1)
     learner = make_learner(config)
     state = initial_state(learner)
     seen = []
