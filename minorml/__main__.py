@@ -6,17 +6,18 @@ Results go to stdout, progress and errors to stderr. Exit status: 0 done, 2 wron
 
 import argparse
 import csv
+import dataclasses
 import sys
 from pathlib import Path
 
 from . import plots
-from .config import explain_fields, parse_setting
+from .config import Config, explain_fields, parse_setting
 from .finetune import evaluate
 from .methods import METHODS
-from .presets import PRESETS
+from .presets import PRESETS, preset
 from .runs import Run, RunError
 from .tasks import describe, grid_tasks
-from .train import load, train
+from .train import load, step_limit, train
 
 
 def parser():
@@ -29,12 +30,19 @@ def parser():
     v = verbs.add_parser("train", help="meta-train and keep a run's directory",
                          formatter_class=argparse.RawDescriptionHelpFormatter,
                          epilog="fields for --set:\n" + explain_fields())
-    v.add_argument("--preset", required=True, metavar="ENV/METHOD", help="starting values; see `minorml list`")
+    start = v.add_mutually_exclusive_group()
+    start.add_argument("--preset", metavar="ENV/METHOD", help="starting values; see `minorml list`")
+    start.add_argument("--env", metavar="ID", help="any Gymnasium environment with a continuous action, for example "
+                       "Pendulum-v1; with --vary and --method, every other field at its default")
+    v.add_argument("--vary", action="append", metavar="NAME=uniform:LOW,HIGH",
+                   help="the environment's attribute that makes a task, or NAME=choice:A,B,…; repeatable")
+    v.add_argument("--method", choices=METHODS, help="a row of the method table")
     v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the run's directory")
     v.add_argument("--seed", type=int, help="of every random number (default: the preset's)")
     v.add_argument("--iterations", type=int, help="outer iterations (default: the preset's)")
     v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
-    v.add_argument("--resume", action="store_true", help="continue the run in FOLDER from its last checkpoint")
+    v.add_argument("--resume", action="store_true", help="continue the run in FOLDER from its last checkpoint; "
+                   "the options may be left out, or must be the same")
     v.add_argument("--overwrite", action="store_true", help="replace the run in FOLDER")
     v.set_defaults(run=run_train)
 
@@ -61,10 +69,28 @@ def list_presets(args):
               f"{config.log_std:>8g}")
 
 
-def run_train(args):
+def configuration(args):
+    """The Config that the options of `train` describe."""
     fields = dict(parse_setting(text) for text in args.set)
-    fields |= {name: getattr(args, name) for name in ("seed", "iterations") if getattr(args, name) is not None}
-    trained = train(args.preset, args.out, resume=args.resume, overwrite=args.overwrite, **fields)
+    for name in ("seed", "iterations", "method", "vary"):
+        if getattr(args, name) is not None:
+            fields[name] = getattr(args, name)
+    if args.preset is not None:
+        return dataclasses.replace(preset(args.preset), **fields)
+    if args.env is not None:
+        missing = [f"--{name}" for name in ("vary", "method") if name not in fields]
+        if missing:
+            raise ValueError(f"--env: expected {' and '.join(missing)} too, for example --vary g=uniform:5,15 "
+                             "--method norml")
+        fields.setdefault("horizon", step_limit(args.env))
+        return Config(env=args.env, **fields)
+    if args.resume:
+        return dataclasses.replace(Run(args.out).config, **fields)
+    raise ValueError("expected --preset ENV/METHOD, or --env ID with --vary and --method")
+
+
+def run_train(args):
+    trained = train(configuration(args), args.out, resume=args.resume, overwrite=args.overwrite)
     last = trained.metrics[-50:]
     before, after = (sum(row[name] for row in last) / len(last) for name in ("pre_return", "post_return"))
     print(f"{args.out}: {trained.config.iterations} iterations; mean return over the last {len(last)}: "

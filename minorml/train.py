@@ -86,9 +86,10 @@ def make_learner(config, num_tasks=None, make_envs=None):
     try:
         obs_dim = _width("observation", envs.single_observation_space, "obs_scale", config.obs_scale)
         act_dim = _width("action", envs.single_action_space, "action_scale", config.action_scale)
-        if envs.metadata.get("autoreset_mode") is not AutoresetMode.NEXT_STEP:
-            raise ValueError("autoreset mode: expected NEXT_STEP, which shows the last observation of an episode; given "
-                             f"{envs.metadata.get('autoreset_mode')}")
+        autoreset = envs.metadata.get("autoreset_mode")
+        if autoreset is not AutoresetMode.NEXT_STEP:
+            raise ValueError("autoreset mode: expected NEXT_STEP, which shows the last observation of an episode; "
+                             f"given {autoreset}")
         for part in config.distribution:
             envs.get_attr(part.name)
     except (AttributeError, ValueError) as error:
@@ -110,6 +111,18 @@ def _make_vec(env_id, num_envs):
         return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync")
     except (gymnasium.error.Error, ImportError) as error:
         raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
+
+
+def step_limit(env_id):
+    """The step at which a registered environment's episodes are cut off: the natural horizon T."""
+    try:
+        env = gymnasium.make(env_id)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
+    env.close()
+    if env.spec.max_episode_steps is None:
+        raise ValueError(f"horizon: {env_id} has no limit of its own; give one")
+    return env.spec.max_episode_steps
 
 
 def _width(name, space, scale_name, scale):

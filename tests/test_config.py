@@ -58,7 +58,8 @@ def test_learn_alpha_adds_alpha_once():
 
 @pytest.mark.parametrize("text, expected", [
     ("num_tasks=3", ("num_tasks", 3)), ("discount=0.5", ("discount", 0.5)), ("learn_alpha=true", ("learn_alpha", True)),
-    ("hidden=32,16", ("hidden", (32, 16))), ("hidden=", ("hidden", ())), ("obs_scale=1,2.5", ("obs_scale", (1.0, 2.5))), ("activation=relu", ("activation", "relu")),
+    ("hidden=32,16", ("hidden", (32, 16))), ("hidden=", ("hidden", ())), ("obs_scale=1,2.5", ("obs_scale", (1.0, 2.5))),
+    ("activation=relu", ("activation", "relu")),
     ("vary=a=uniform:0,1;b=uniform:2,3", ("vary", ("a=uniform:0,1", "b=uniform:2,3"))),
 ])
 def test_settings(text, expected):
