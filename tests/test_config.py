@@ -11,8 +11,18 @@ from minorml.presets import PRESETS, preset
 NORML = preset("point/norml")
 
 
-def test_every_point_preset_exists():
-    assert {f"{env}/{method}" for env in ("point", "point-sparse") for method in METHODS} <= set(PRESETS)
+def test_every_environment_has_every_method():
+    environments = ("point", "point-sparse", "cartpole", "cheetah", "cartpole-small", "cheetah-small")
+    assert set(PRESETS) == {f"{env}/{method}" for env in environments for method in METHODS} | {
+        "point-goal/maml", "point-goal/norml"}
+
+
+def test_small_presets_differ_in_size_alone():
+    for name, config in PRESETS.items():
+        if "-small" in name:
+            full = PRESETS[name.replace("-small", "")]
+            differ = {f.name for f in dataclasses.fields(Config) if getattr(full, f.name) != getattr(config, f.name)}
+            assert differ <= {"horizon", "num_tasks", "num_trajectories", "iterations"} and config.horizon < full.horizon
 
 
 @pytest.mark.parametrize("name", PRESETS)
