@@ -52,6 +52,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         self._states = None  # (N, D) from the first reset on
         self._steps = np.zeros(num_envs, int)  # of each copy's episode so far
         self._ended = np.zeros(num_envs, bool)
+        self._resting = np.zeros(num_envs, bool)
 
     def _start(self, copies):
         """Initial states, one row for each of the copies (indices). Randomness: `self._generator(i)`."""
@@ -60,7 +61,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     def _advance(self, states, actions):
         """One step of every copy: states (N, D), actions (N, U) → next states, rewards (N,), terminated (N,).
 
-        All three in new arrays. Rows of copies that have ended (`self._ended`) are not looked at.
+        All three in new arrays. Rows of copies that are not `self._living()` are not looked at.
         """
         raise NotImplementedError
 
@@ -82,18 +83,33 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         self._states = self._start(range(self.num_envs))
         self._steps[:] = 0
         self._ended[:] = False
+        self._resting[:] = False
         return self._observe(self._states), {}
+
+    def rest(self, copies):
+        """Let these copies (N,) bool stay as they are until the next `reset`, with reward 0: nobody looks at them.
+
+        What a simulation costs is then paid for living copies alone. No part of Gymnasium's interface.
+        """
+        self._resting |= copies
 
     def step(self, actions):
         """Step all copies: actions (N, U) → observations (N, S), rewards, terminated, truncated (N,), {}."""
+        before, still = self._states, ~self._living()
         rewards, terminated = self._live(actions, self.action_space)
-        if self._ended.any():
-            again = np.flatnonzero(self._ended)
+        if still.any():
+            self._states[still], self._steps[still] = before[still], 0
+            rewards[still], terminated[still] = 0.0, False
+        again = np.flatnonzero(self._ended & ~self._resting)
+        if len(again):
             self._states[again] = self._start(again)
-            self._steps[again], rewards[again], terminated[again] = 0, 0.0, False
         truncated = self._steps >= (self.max_episode_steps or np.inf)
         self._ended = terminated | truncated
         return self._observe(self._states), rewards, terminated, truncated, {}
+
+    def _living(self):
+        """Which copies (N,) a step moves: those that neither have ended nor rest."""
+        return ~(self._ended | self._resting)
 
     def get_attr(self, name):
         """The value of a task attribute in each copy, as a tuple."""

@@ -115,7 +115,7 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
         controls = np.where(self._task["swapped"][:, None] == 1, a[:, SWAP], a)  # (cheetah.1)
         for view, control in zip(self._controls, controls):
             view[:] = control
-        living = np.flatnonzero(~self._ended)
+        living = np.flatnonzero(self._living())
         for done in [self._threads.submit(_simulate, self._model, [self._data[i] for i in chunk])
                      for chunk in np.array_split(living, self.num_threads)]:
             done.result()

@@ -8,7 +8,8 @@
     alive        1      1      1    …    0              (K, T)   row t counts: s_t → s_{t+1} was lived
 
 An episode that ends before T leaves dead rows behind; they are never looked at. An environment that resets
-itself after its end (Gymnasium's NEXT_STEP autoreset) goes on living in those dead rows, unseen.
+itself after its end (Gymnasium's NEXT_STEP autoreset) goes on living in those dead rows, unseen, unless it has a
+method `rest` by which to be told which of its copies nobody looks at any more.
 """
 
 from typing import NamedTuple
@@ -74,6 +75,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
     observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
     s = states[:, :, 0] = seen(observations)
     living = np.ones((M, K), bool)
+    rest = getattr(envs, "rest", lambda copies: None)
     for t in range(T):
         a, log_prob = policy.sample(thetas, s, noise[t])
         _require_finite("action", a, living, t)
@@ -89,6 +91,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
         living = living & ~np.reshape(terminated | truncated, (M, K))
         if not living.any():
             break
+        rest(~living.ravel())
     return [Trajectories(*arrays) for arrays in zip(states, actions, log_probs, rewards, alive)]
 
 

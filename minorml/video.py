@@ -1,10 +1,12 @@
-"""One task before and after adaptation, side by side in a GIF. Pillow is asked for only here (extra `plot`).
+"""One task before and after adaptation, side by side in a GIF.
 
-    ┌ before ─────── return ┬ after 1 step ── return ┐
-    │ task                  │ task                   │      one episode each, from the same reset seed,
+    ┌───────────────────────┬────────────────────────┐
+    │ before       return … │ after 1 step  return … │      one episode each, from the same reset seed,
     │      episode of       │      episode of        │      with the mean action f(s; θ_μ)
     │         π_θ           │         π_θi           │
     └───────────────────────┴────────────────────────┘
+
+Pillow is asked for only when a GIF is drawn (extra `plot`).
 """
 
 import io
@@ -21,29 +23,15 @@ from .progress import Progress
 from .runs import write_atomically
 from .tasks import describe
 
-MAX_FRAMES = 150  # more than these are thinned
+MAX_FRAMES = 150  # longer episodes are thinned
 MIN_SECONDS = 0.02  # of a frame; browsers slow down what is faster
 HELD_SECONDS = 1.5  # the last frame
-MAX_WIDTH = 400  # pixels of one panel
 COLOURS = 128
-GAP, BAR, FONT_SIZE = 4, 38, 13  # pixels
-
-
-def _pillow():
-    try:
-        import PIL.Image
-        import PIL.ImageDraw
-        import PIL.ImageFont
-    except ImportError:
-        raise ImportError("video needs pillow: pip install 'minorml[plot]'") from None
-    return PIL
+MAX_WIDTH, TITLE, BORDER, FONT_SIZE = 400, 38, 2, 13  # pixels: a panel's width, its title's height, …
 
 
 def parse_task(text, distribution):
-    """`rotation=1.5` or `g=9,m=2` → {attribute: value}, with a value for each attribute that the tasks vary.
-
-    Raises ValueError for anything else. `distribution`: a list of `Uniform`s and `Choice`s, as `Config.distribution`.
-    """
+    """`rotation=1.5` or `g=9,m=2` → {attribute: value}; ValueError unless each attribute that varies has a number."""
     try:
         task = {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
     except ValueError:
@@ -56,21 +44,23 @@ def parse_task(text, distribution):
     return task
 
 
-def side_by_side(trained, task, path, steps=1, seed=0, progress=False):
-    """Write a GIF of one task: the meta-policy on the left, on the right the policy adapted by `finetune`.
+def side_by_side(trained, task, path, steps=1, seed=0, progress=False, horizon=None):
+    """Write a GIF of one task: on the left the meta-policy, on the right the policy that `finetune` adapts to it.
 
-    Both act with the mean action f(s; θ_μ), without the policy's noise: what is seen to differ is what adaptation
-    changed. (The trajectories that it adapts to are sampled with the noise, as always.) An episode that ends sooner
-    than the other keeps its last picture. A method without adaptation has one panel.
+    Both act with the mean action f(s; θ_μ), without noise, so that all that differs is what adaptation changed; the
+    trajectories that it adapts to are sampled with noise, as always. An episode that ends sooner than the other keeps
+    its last picture. A method without adaptation has one panel.
 
     Parameters
     ----------
     trained : Trained, from `train` or `load`
     task : {attribute: value}, for example {"rotation": 1.5}
-    path : of the GIF; its folder is made
+    path : of the GIF
     steps : adaptation steps
-    seed : of the exploration, and of both resets
+    seed : of the exploration, and of the resets
     progress : show progress on stderr
+    horizon : the most steps to show, default `config.horizon`; time always passes at its real pace, so that the
+        cheetah's 1000 steps get three frames a second, and 150 steps get twenty
 
     Returns
     -------
@@ -82,30 +72,43 @@ def side_by_side(trained, task, path, steps=1, seed=0, progress=False):
     ValueError : no such attribute, or an environment that cannot be drawn here
     FloatingPointError : an action is not finite
     """
+    for name, value in (("steps", steps), ("horizon", horizon)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: expected 1 or more; given {value}")
     PIL, config, path = _pillow(), trained.config, Path(path)
-    if steps < 1:
-        raise ValueError(f"steps: expected 1 or more; given {steps}")
     env = _make(config.env, task)
-    fps = env.metadata.get("render_fps") or 30
-    stride = max(1, math.ceil(config.horizon / MAX_FRAMES), math.ceil(MIN_SECONDS * fps))
-    thetas = {"before": trained.meta.theta}
     try:
+        thetas = {"before": trained.meta.theta}
         if METHODS[config.method].adapts:
             thetas[f"after {steps} step" + "s" * (steps > 1)], = finetune(trained, [task], steps, seed)
+        lengths = [sum(1 for _ in _live(env, config, theta, seed, horizon)) for theta in thetas.values()]
+        fps = env.metadata.get("render_fps") or 30
+        stride = max(1, math.ceil(max(lengths) / MAX_FRAMES), math.ceil(MIN_SECONDS * fps))
         panels = []
-        with Progress(len(thetas), label="video", enabled=progress) as shown:
-            for stage, theta in thetas.items():
-                lived = _episode(env, config, theta, seed, stride)
-                panels.append([_titled(PIL, picture, stage, describe(task), total) for picture, total in lived])
-                shown.update(frames=len(panels[-1]))
+        with Progress(sum(math.ceil((n - 1) / stride) + 1 for n in lengths), label="video", enabled=progress) as shown:
+            for (stage, theta), length in zip(thetas.items(), lengths):  # once more, now drawing what is kept
+                panels.append([])
+                for t, total in enumerate(_live(env, config, theta, seed, horizon)):
+                    if t % stride == 0 or t == length - 1:
+                        panels[-1].append(_panel(PIL, _draw(env, config.env), stage, task, total))
+                        shown.update()
     finally:
         env.close()
-
+    frames = [np.concatenate([panel[min(k, len(panel) - 1)] for panel in panels], axis=1)
+              for k in range(max(map(len, panels)))]
     path.parent.mkdir(parents=True, exist_ok=True)
-    length = max(len(panel) for panel in panels)
-    held = [panel + panel[-1:] * (length - len(panel)) for panel in panels]
-    write_atomically(path, _gif(PIL, [_row(PIL, pictures) for pictures in zip(*held)], stride / fps))
+    write_atomically(path, _gif(PIL, frames, stride / fps))
     return path
+
+
+def _pillow():
+    try:
+        import PIL.Image
+        import PIL.ImageDraw
+        import PIL.ImageFont
+    except ImportError:
+        raise ImportError("video needs pillow: pip install 'minorml[plot]'") from None
+    return PIL
 
 
 def _make(name, task):
@@ -114,10 +117,10 @@ def _make(name, task):
         with gymnasium.make(name, disable_env_checker=True) as env:
             modes = env.metadata.get("render_modes") or ()
             unknown = [attribute for attribute in task if not env.has_wrapper_attr(attribute)]
-        if "rgb_array" not in modes:
-            raise ValueError(f"env {name}: cannot be drawn: expected render mode 'rgb_array'; it has {list(modes)}")
         if unknown:
             raise ValueError(f"task: {name} has no attribute {', '.join(map(repr, unknown))}")
+        if "rgb_array" not in modes:
+            raise ValueError(f"env {name}: expected one with render mode 'rgb_array'; it has {list(modes)}")
         env = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
         for attribute, value in task.items():
             env.set_wrapper_attr(attribute, value)
@@ -126,66 +129,55 @@ def _make(name, task):
     return env
 
 
-def _episode(env, config, theta, seed, stride):
-    """Live one episode; yield (picture, return so far) at its start, at every `stride`th step and at its end."""
-    policy = GaussianPolicy(env.observation_space.shape[0], env.action_space.shape[0], config.hidden,
-                            config.activation)
-    s, _ = env.reset(seed=seed)
+def _live(env, config, theta, seed, horizon):
+    """Live one episode with the mean action; yield the return so far, at its start and after each step."""
+    policy = GaussianPolicy(*env.observation_space.shape, *env.action_space.shape, config.hidden, config.activation)
+    observation, _ = env.reset(seed=seed)
     total = 0.0
-    yield _draw(env, config.env), total
-    for t in range(1, config.horizon + 1):
-        (a,) = policy.mean(theta, np.asarray(s, theta.dtype)[None])
+    yield total
+    for t in range(horizon or config.horizon):
+        s = np.asarray(observation, np.float64) / (config.obs_scale or 1)
+        a = policy.mean(theta, s.astype(theta.dtype)[None])[0] * np.asarray(config.action_scale or 1, theta.dtype)
         if not np.isfinite(a).all():
-            raise FloatingPointError(f"action: expected finite numbers; given {a} in step {t - 1}")
-        s, reward, terminated, truncated, _ = env.step(a)
+            raise FloatingPointError(f"action: expected finite numbers; given {a} in step {t}")
+        observation, reward, terminated, truncated, _ = env.step(a)
         total += float(reward)
-        ended = terminated or truncated or t == config.horizon
-        if ended or t % stride == 0:
-            yield _draw(env, config.env), total
-        if ended:
+        yield total
+        if terminated or truncated:
             return
 
 
 def _draw(env, name):
+    """The present picture, (height, width, 3) uint8."""
     try:
         return np.asarray(env.render(), np.uint8)
-    except Exception as error:  # a missing package, no OpenGL: each renderer has its own
+    except Exception as error:  # a missing package, no OpenGL: every renderer has its own
         raise ValueError(f"env {name}: cannot be drawn: {error}") from error
 
 
-def _titled(PIL, picture, stage, task, total):
-    """A picture (height, width, 3) under its bar, as an image."""
+def _panel(PIL, picture, stage, task, total):
+    """A picture in a border under its title, (height, width, 3) uint8."""
     image = PIL.Image.fromarray(picture)
     if image.width > MAX_WIDTH:
         image = image.resize((MAX_WIDTH, round(image.height * MAX_WIDTH / image.width)))
-    panel = PIL.Image.new("RGB", (image.width, BAR + image.height), "white")
-    panel.paste(image, (0, BAR))
+    width, height = image.width + 2 * BORDER, image.height + 2 * BORDER + TITLE
+    panel = PIL.Image.new("RGB", (width, height), "white")
+    panel.paste(image, (BORDER, BORDER + TITLE))
     draw, font = PIL.ImageDraw.Draw(panel), PIL.ImageFont.load_default(FONT_SIZE)
-    draw.text((6, 3), stage, "black", font)
-    draw.text((image.width - 6, 3), f"return {total:.2f}", "black", font, anchor="ra")
-    draw.text((6, 20), task, "dimgray", font)
-    return panel
-
-
-def _row(PIL, images):
-    """Images of one size beside each other."""
-    width, height = images[0].size
-    row = PIL.Image.new("RGB", (len(images) * (width + GAP) - GAP, height), "black")
-    for i, image in enumerate(images):
-        row.paste(image, (i * (width + GAP), 0))
-    return row
+    draw.rectangle([0, 0, width - 1, height - 1], outline="silver", width=BORDER)
+    draw.text((8, 5), stage, "black", font)
+    draw.text((width - 8, 5), f"return {total:.2f}", "black", font, anchor="ra")
+    draw.text((8, 21), describe(task), "dimgray", font)
+    return np.array(panel)
 
 
 def _gif(PIL, frames, seconds):
-    """Bytes of a GIF that shows each frame for `seconds`, all in the same colours."""
-    sample = frames[::math.ceil(len(frames) / 8)]
-    montage = PIL.Image.new("RGB", (frames[0].width, len(sample) * frames[0].height))
-    for i, frame in enumerate(sample):
-        montage.paste(frame, (0, i * frame.height))
-    palette = montage.quantize(COLOURS)
-    frames = [frame.quantize(palette=palette, dither=PIL.Image.Dither.NONE) for frame in frames]
-    shown_at = np.round(100 * seconds * np.arange(len(frames))).astype(int)  # a GIF counts hundredths of a second
+    """The bytes of a GIF of frames (height, width, 3), each shown for so many seconds, all in the same colours."""
+    sample = PIL.Image.fromarray(np.concatenate(frames[::math.ceil(len(frames) / 8)]))
+    palette = sample.quantize(COLOURS)
+    images = [PIL.Image.fromarray(x).quantize(palette=palette, dither=PIL.Image.Dither.NONE) for x in frames]
+    shown_at = np.round(100 * seconds * np.arange(len(images))).astype(int)  # a GIF counts hundredths of a second
     durations = [*(10 * np.diff(shown_at)).tolist(), round(1000 * HELD_SECONDS)]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     return buffer.getvalue()

@@ -22,7 +22,7 @@ def test_small_presets_differ_in_size_alone():
         if "-small" in name:
             full = PRESETS[name.replace("-small", "")]
             differ = {f.name for f in dataclasses.fields(Config) if getattr(full, f.name) != getattr(config, f.name)}
-            assert differ <= {"horizon", "num_tasks", "num_trajectories", "iterations"} and config.horizon < full.horizon
+            assert "horizon" in differ and differ <= {"horizon", "num_tasks", "num_trajectories", "iterations"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

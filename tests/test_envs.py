@@ -264,3 +264,25 @@ def test_pictures_that_cannot_be(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(gymnasium.error.DependencyNotInstalled, match="pip install pillow"):
         env.render()
+
+
+@each_id
+def test_resting_copies_stay_as_they_are_and_the_others_do_not_notice(id):
+    ours, reference = (make_vec(id, max_episode_steps=6) for _ in range(2))
+    ours.reset(seed=7), reference.reset(seed=7)
+    resting = np.array([False, True, False, True])
+    last = None
+    for t, actions in enumerate(draw_actions(ours.action_space, 14, scale=0.3)):
+        got, expected = ours.step(actions), reference.step(actions)
+        rests = resting if t > 2 else np.zeros(COPIES, bool)
+        for mine, theirs in zip(got[:4], expected[:4]):
+            np.testing.assert_array_equal(mine[~rests], theirs[~rests])
+        if rests.any():
+            np.testing.assert_array_equal(got[0][rests], last[rests])
+            assert not got[1][rests].any() and not (got[2] | got[3])[rests].any()
+        if t == 2:
+            ours.rest(resting)
+        last = got[0]
+    np.testing.assert_array_equal(ours.reset(seed=7)[0], reference.reset(seed=7)[0])
+    np.testing.assert_array_equal(ours.step(actions)[0], reference.step(actions)[0])
+    ours.close(), reference.close()
