@@ -1,12 +1,5 @@
-"""One task before and after adaptation, side by side in a GIF.
-
-    ┌───────────────────────┬────────────────────────┐
-    │ before       return … │ after 1 step  return … │      one episode each, from the same reset seed,
-    │      episode of       │      episode of        │      with the mean action f(s; θ_μ)
-    │         π_θ           │         π_θi           │
-    └───────────────────────┴────────────────────────┘
-
-Pillow is asked for only when a GIF is drawn (extra `plot`).
+"""A GIF of one task: an episode before adaptation, and beside it one after. Pillow is asked for only then (extra
+`plot`).
 """
 
 import io
@@ -78,18 +71,20 @@ def side_by_side(trained, task, path, steps=1, seed=0, progress=False, horizon=N
     PIL, config, path = _pillow(), trained.config, Path(path)
     env = _make(config.env, task)
     try:
-        thetas = {"before": trained.meta.theta}
         if METHODS[config.method].adapts:
-            thetas[f"after {steps} step" + "s" * (steps > 1)], = finetune(trained, [task], steps, seed)
-        lengths = [sum(1 for _ in _live(env, config, theta, seed, horizon)) for theta in thetas.values()]
+            after = f"after {steps} step{'s' * (steps > 1)} of adaptation"
+            thetas = {"before adaptation": trained.meta.theta, after: finetune(trained, [task], steps, seed)[0]}
+        else:
+            thetas = {"without adaptation": trained.meta.theta}
+        lengths = [sum(1 for _ in _live(env, config, theta, seed, horizon)) - 1 for theta in thetas.values()]
         fps = env.metadata.get("render_fps") or 30
         stride = max(1, math.ceil(max(lengths) / MAX_FRAMES), math.ceil(MIN_SECONDS * fps))
         panels = []
-        with Progress(sum(math.ceil((n - 1) / stride) + 1 for n in lengths), label="video", enabled=progress) as shown:
+        with Progress(sum(math.ceil(n / stride) + 1 for n in lengths), label="video", enabled=progress) as shown:
             for (stage, theta), length in zip(thetas.items(), lengths):  # once more, now drawing what is kept
                 panels.append([])
                 for t, total in enumerate(_live(env, config, theta, seed, horizon)):
-                    if t % stride == 0 or t == length - 1:
+                    if t % stride == 0 or t == length:
                         panels[-1].append(_panel(PIL, _draw(env, config.env), stage, task, total))
                         shown.update()
     finally:
