@@ -1,4 +1,4 @@
-"""The command line: `python -m minorml list | train | evaluate | plot`, or the script `minorml`.
+"""The command line: `python -m minorml list | train | evaluate | plot | video`, or the script `minorml`.
 
 Results go to stdout, progress and errors to stderr. Exit status: 0 done, 2 wrong input (nothing was written),
 3 a number was not finite, 130 interrupted.
@@ -18,6 +18,7 @@ from .presets import PRESETS, preset
 from .runs import Run, RunError
 from .tasks import describe, grid_tasks
 from .train import load, step_limit, train
+from .video import parse_task, side_by_side
 
 
 def parser():
@@ -53,6 +54,16 @@ def parser():
     v.add_argument("--repetitions", type=_positive, default=5, help="independent repetitions (default 5)")
     v.add_argument("--seed", type=_not_negative, default=0, help="of the evaluation (default 0)")
     v.set_defaults(run=run_evaluate)
+
+    v = verbs.add_parser("video", help="a GIF of the policy before and after adaptation, side by side")
+    v.add_argument("folder", type=Path, metavar="RUN", help="a run's directory")
+    v.add_argument("--task", metavar="NAME=VALUE", help="the task, for example rotation=1.5; several attributes with "
+                   "',' between them (default: the first of evaluate's grid)")
+    v.add_argument("--steps", type=_positive, default=1, help="adaptation steps (default 1)")
+    v.add_argument("--horizon", type=_positive, help="the most steps to show (default: the run's)")
+    v.add_argument("--seed", type=_not_negative, default=0, help="of exploration and reset (default 0)")
+    v.add_argument("--out", type=Path, metavar="FILE", help="the GIF (default: plots/video.gif in the run's directory)")
+    v.set_defaults(run=run_video)
 
     v = verbs.add_parser("plot", help="learning curves, and for the point agent its trajectories")
     v.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="directories of runs")
@@ -133,6 +144,14 @@ def run_plot(args):
         if "Point" in run.config.env:
             name = "trajectories" if len(runs) == 1 else f"trajectories-{run.path.name}"
             print(plots.point_trajectories(load(run.path), out / f"{name}.png"))
+
+
+def run_video(args):
+    trained = load(args.folder)
+    distribution = trained.config.distribution
+    task = parse_task(args.task, distribution) if args.task else grid_tasks(distribution, 16)[0]
+    print(side_by_side(trained, task, args.out or args.folder / "plots" / "video.gif", args.steps, args.seed,
+                       progress=True, horizon=args.horizon))
 
 
 def _positive(text):

@@ -33,6 +33,10 @@ def test_from_training_to_the_picture(tmp_path, capsys):
     assert main(["plot", str(run)]) == 0
     for name in ("learning.png", "trajectories.png"):
         assert (run / "plots" / name).read_bytes().startswith(b"\x89PNG")
+    assert main(["video", str(run), "--task", "rotation=1.5"]) == 0
+    assert (run / "plots" / "video.gif").read_bytes().startswith(b"GIF89a")
+    assert main(["video", str(run), "--task", "mass=1"]) == 2
+    assert "task: expected a value for rotation too; given 'mass=1'" in capsys.readouterr().err
 
 
 def test_plot_of_several_seeds(tmp_path, capsys):
@@ -85,7 +89,7 @@ def test_a_number_that_is_not_finite_exits_with_3(tmp_path, capsys):
     assert "minorml: stopped: iteration" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", [[], ["list"], ["train"], ["evaluate"], ["plot"]])
+@pytest.mark.parametrize("verb", [[], ["list"], ["train"], ["evaluate"], ["plot"], ["video"]])
 def test_help(verb, capsys):
     with pytest.raises(SystemExit) as error:
         main([*verb, "--help"])
