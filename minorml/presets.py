@@ -40,7 +40,8 @@ ROWS = [
     ("point-sparse", "maml", 1e-4, 2e-3, -1.25, {}),
     ("point-sparse", "norml-no-laf", 7.0, 2e-3, -0.5, {}),
     ("point-sparse", "norml-no-offset", 2e-5, 1e-3, -1.0, {}),
-    ("point-sparse", "norml", 9.0, 2.6e-3, -0.6, {}),
+    # Published: outer rate 2.6e-3, one outer step. With it, and γ = 0.99, seed 1 collapses to −100 (seed 0: −24).
+    ("point-sparse", "norml", 9.0, 1e-3, -0.6, dict(outer_steps=3)),
     # Ours: the control, in which the goal changes and the dynamics do not; values of the point agent.
     ("point-goal", "maml", 0.02, 5e-4, -3.0, dict(outer_steps=3)),
     ("point-goal", "norml", 10.0, 2e-3, -0.75, dict(outer_steps=3)),
