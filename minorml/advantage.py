@@ -34,13 +34,17 @@ class AdvantageNetwork:
         """A new ψ: truncated-normal weights, zero biases. (Q,)"""
         return init_mlp(self.mlp, rng).astype(dtype)
 
-    def at(self, psi, s, a, next_s):
-        """One forward pass over N rows → A (N,) and vjp: w (N,) ↦ Σ_n w_n ∇_ψ A_n (Q,)."""
+    def _forward(self, psi, s, a, next_s):
+        """The layers (mlp.1) of (advantage.1) over N rows."""
         check_shape("psi", psi, (self.num_params,))
         check_shape("s", s, ("N", self.obs_dim))
         check_shape("a", a, (len(s), self.act_dim))
         check_shape("next_s", next_s, (len(s), self.obs_dim))
-        hs = self.mlp.forward(psi, np.concatenate([s, a, next_s], axis=1))
+        return self.mlp.forward(psi, np.concatenate([s, a, next_s], axis=1))
+
+    def at(self, psi, s, a, next_s):
+        """One forward pass over N rows → A (N,) and vjp: w (N,) ↦ Σ_n w_n ∇_ψ A_n (Q,)."""
+        hs = self._forward(psi, s, a, next_s)
 
         def vjp(w):
             check_shape("w", w, (len(s),))
@@ -55,6 +59,22 @@ class AdvantageNetwork:
     def vjp(self, psi, s, a, next_s, w):
         """Σ_n w_n ∇_ψ A_ψ(s_n, a_n, s'_n), (Q,), for weights w (N,)."""
         return self.at(psi, s, a, next_s)[1](w)
+
+    def jvp(self, psi, s, a, next_s, v):
+        """∇_ψ A_ψ(s_n, a_n, s'_n) · v, (N,), for a direction v (Q,): (mlp.3)."""
+        check_shape("v", v, (self.num_params,))
+        return self.mlp.jvp(psi, self._forward(psi, s, a, next_s), v)[-1][:, 0]
+
+    def hvp(self, psi, s, a, next_s, w, v):
+        """Σ_n w_n ∇²_ψ A_ψ(s_n, a_n, s'_n) v, (Q,): (mlp.4) with weights w (N,) that do not move.
+
+        The meta-gradient needs no second derivative in ψ (meta.5); this is for those who train A_ψ otherwise.
+        """
+        hs = self._forward(psi, s, a, next_s)
+        check_shape("w", w, (len(s),))
+        check_shape("v", v, (self.num_params,))
+        dy = w[:, None]
+        return self.mlp.vjp_tangent(psi, hs, v, self.mlp.jvp(psi, hs, v), dy, np.zeros_like(dy))
 
 
 def learned(laf, psi, batch):

@@ -57,7 +57,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
 
     Raises
     ------
-    FloatingPointError : an action, observation or reward is not finite
+    FloatingPointError : a parameter, action, observation or reward is not finite, or log σ has exploded
     """
     M, K, T = len(thetas), envs.num_envs // len(thetas), horizon
     noise = np.stack([rng.standard_normal((T, K, policy.act_dim)) for rng in rngs], axis=1)  # (T, M, K, U)
@@ -72,6 +72,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
         s = np.asarray(observations, np.float64).reshape(M, K, -1)
         return (s / obs_scale if len(obs_scale) else s).astype(thetas.dtype)
 
+    _require_sane(policy, thetas)
     observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
     s = states[:, :, 0] = seen(observations)
     living = np.ones((M, K), bool)
@@ -93,6 +94,17 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
             break
         rest(~living.ravel())
     return [Trajectories(*arrays) for arrays in zip(states, actions, log_probs, rewards, alive)]
+
+
+def _require_sane(policy, thetas):
+    """Name a parameter that cannot be sampled with: before it has turned everything else to NaN."""
+    with np.errstate(over="ignore"):
+        std = np.exp(policy.split(thetas)[1])
+    for name, good in (("theta", np.isfinite(thetas)), ("log σ", np.isfinite(std) & (std > 0))):
+        if not good.all():
+            i = int(np.argmin(good.all(axis=-1)))
+            raise FloatingPointError(f"{name} of task {i}: expected finite numbers with 0 < e^(log σ) < ∞; log σ is "
+                                     f"{policy.split(thetas)[1][i]}")
 
 
 def _require_finite(name, values, living, t):

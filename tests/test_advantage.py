@@ -20,6 +20,20 @@ def test_vjp(derivative, rtol, case):
     assert_gradient(lambda p: w @ laf.value(p, s, a, next_s), ours, psi, rtol, derivative)
 
 
+@proved_twice
+@given(policy_cases)
+def test_jvp_and_hvp(derivative, rtol, case):
+    """Along a direction in ψ: the value, and then the vjp, which is proved above, differentiated."""
+    _, laf, _, psi, s, a, next_s, w, *_ = case
+    v = np.random.default_rng(1).normal(size=psi.shape)
+    expected = derivative(lambda p: laf.value(p, s, a, next_s), psi, v)
+    # A single number can cancel, so the error is measured against the gradient's size beside the product's.
+    size = np.linalg.norm(laf.vjp(psi, s, a, next_s, w)) * np.linalg.norm(v)
+    np.testing.assert_allclose(laf.jvp(psi, s, a, next_s, v), expected, rtol=rtol, atol=rtol * size)
+    assert_close(np.append(laf.hvp(psi, s, a, next_s, w, v), size),
+                 np.append(derivative(lambda p: laf.vjp(p, s, a, next_s, w), psi, v), size), rtol)
+
+
 @pytest.mark.gradients
 @pytest.mark.parametrize("source", [advantage.learned, advantage.estimated])
 def test_vjp_of_either_source(source):
@@ -49,7 +63,8 @@ def test_float32_stays_float32():
     """Some hundred float32 operations, each rounded by 6e-8: 1e-5 is more than their worst sum."""
     def everything(case):
         _, laf, _, psi, s, a, next_s, w, *_ = case
-        return laf.value(psi, s, a, next_s), laf.vjp(psi, s, a, next_s, w)
+        return (laf.value(psi, s, a, next_s), laf.vjp(psi, s, a, next_s, w), laf.jvp(psi, s, a, next_s, psi),
+                laf.hvp(psi, s, a, next_s, w, psi))
 
     case = cast(policy_case(), np.float32)
     for ours, expected in zip(everything(case), everything(cast(case, np.float64))):
@@ -70,12 +85,13 @@ def test_init_draws_weights_and_no_biases():
     (dict(a=np.zeros((6, 3))), r"a: expected shape \(6, 2\); given \(6, 3\)"),
     (dict(next_s=np.zeros((5, 3))), r"next_s: expected shape \(6, 3\); given \(5, 3\)"),
     (dict(w=np.zeros(5)), r"w: expected shape \(6,\); given \(5,\)"),
+    (dict(v=np.zeros(5)), r"v: expected shape \(41,\); given \(5,\)"),
 ])
 def test_bad_shapes_are_named(wrong, message):
     case = policy_case(depth=1)
-    arguments = dict(psi=case.psi, s=case.s, a=case.a, next_s=case.next_s, w=case.w) | wrong
+    arguments = dict(psi=case.psi, s=case.s, a=case.a, next_s=case.next_s, w=case.w, v=case.psi) | wrong
     with pytest.raises(ValueError, match=message):
-        case.laf.vjp(**arguments)
+        case.laf.hvp(**arguments)
 
 
 def test_missing_advantages_are_named():

@@ -93,6 +93,9 @@ MUTANTS = [Mutant(*row) for row in [
     ("advantage", "s in place of s'",
      "np.concatenate([s, a, next_s], axis=1)", "np.concatenate([s, a, s], axis=1)"),
 
+    ("advantage", "hvp: its weights moving",
+     "dy, np.zeros_like(dy))", "dy, dy)"),
+
     ("surrogate", "log form: 1/N missing in mixed",
      "mixed=np.full_like(x, 1 / n)", "mixed=np.ones_like(x)"),
     ("surrogate", "ratio form: outer product left out",

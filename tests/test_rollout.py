@@ -74,6 +74,20 @@ def test_a_task_does_not_depend_on_its_neighbours():
 def test_an_infinite_parameter_is_named():
     theta = POLICY.init(np.random.default_rng(0), 0.0, np.float64)
     thetas = np.stack([theta, np.where(np.arange(len(theta)) == 3, np.inf, theta)])
-    with np.errstate(invalid="ignore"), pytest.raises(
+    with pytest.raises(FloatingPointError, match="theta of task 1: expected finite numbers"):
+        sample(SHAPED, [0.0, 0.0], thetas)
+
+
+@pytest.mark.parametrize("log_std", [800.0, -800.0])
+def test_an_exploded_log_std_is_named(log_std):
+    with pytest.raises(FloatingPointError, match="log σ of task 0: .*log σ is .*800"):
+        sample(SHAPED, [0.0], log_std=log_std)
+
+
+def test_an_infinite_action_is_named():
+    """Every weight is finite, and their product is not."""
+    theta = POLICY.init(np.random.default_rng(0), 0.0, np.float64)
+    thetas = np.stack([theta, np.where(np.arange(len(theta)) < POLICY.mlp.num_params, 1e308, theta)])
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(
             FloatingPointError, match=r"action: expected finite numbers; given .*task 1, trajectory 0, step 0"):
         sample(SHAPED, [0.0, 0.0], thetas)
