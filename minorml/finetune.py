@@ -76,7 +76,8 @@ def _stages(learner, meta, steps, rngs):
     """Each stage's mean return on each task: {stage: (M,)}."""
     explored, _, adapted = explore_and_adapt(learner, meta, steps, rngs)
     performed = [*explored, learner.rollout(np.stack([theta_i for theta_i, _ in adapted]), rngs)]
-    stages = {"before" if k == 0 else f"after {k}": trajectories for k, trajectories in enumerate(performed)}
+    stages = {"before": performed[0]}
     if "offset" in learner.method.learned:
         stages["offset only"] = learner.rollout(np.stack([meta.theta + meta.offset] * len(rngs)), rngs)
+    stages |= {f"after {k}": trajectories for k, trajectories in enumerate(performed) if k > 0}
     return {stage: np.array([one.returns.mean() for one in trajectories]) for stage, trajectories in stages.items()}
