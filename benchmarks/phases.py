@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from minorml.learner import make_learner
 from minorml.presets import preset
-from minorml.train import initial_state, iterate, make_learner
+from minorml.train import initial_state, iterate
 
 train_module = sys.modules["minorml.train"]  # `minorml.train` is the function
 WARM_UP = 3

@@ -8,9 +8,10 @@ import numpy as np
 
 from benchmarks.timing import in_turn, spread
 from envs.cheetah import FRAME_SKIP, SWAP
+from minorml.learner import make_learner
 from minorml.presets import preset
 from minorml.tasks import grid_tasks, set_tasks
-from minorml.train import initial_state, make_learner
+from minorml.train import initial_state
 
 STEPS = 100
 

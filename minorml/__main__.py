@@ -13,11 +13,12 @@ from pathlib import Path
 from . import plots
 from .config import Config, explain_fields, parse_setting
 from .finetune import evaluate
+from .learner import step_limit
 from .methods import METHODS
 from .presets import PRESETS, preset
 from .runs import Run, RunError
 from .tasks import describe, grid_tasks
-from .train import load, step_limit, train
+from .train import load, train
 from .video import parse_task, side_by_side
 
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from .learner import make_learner
 from .progress import Progress
 from .tasks import set_tasks
-from .train import EVALUATE, explore_and_adapt, make_learner, stream
+from .train import EVALUATE, explore_and_adapt, stream
 
 
 class Score(NamedTuple):

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from .finetune import finetune
+from .learner import make_learner
 from .tasks import describe, grid_tasks, set_tasks
-from .train import EVALUATE, make_learner, stream
+from .train import EVALUATE, stream
 
 BAND = 95  # per cent of the bootstrap band
 

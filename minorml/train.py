@@ -13,24 +13,18 @@ what was drawn before, and a run continues from a checkpoint as if it had never 
 
 import dataclasses
 import time
-from functools import partial
 from typing import NamedTuple
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from threadpoolctl import threadpool_limits
 
 from . import adam
-from .advantage import AdvantageNetwork
 from .baseline import estimate_advantages, normalise
 from .config import Config
+from .learner import make_learner
 from .meta import MetaParameters, adapt, outer_loss
-from .methods import METHODS, Method
-from .policy import GaussianPolicy
 from .presets import preset
 from .progress import Progress
-from .rollout import rollout
 from .runs import Run
 from .tasks import sample_tasks, set_tasks
 
@@ -42,22 +36,6 @@ def stream(seed, *key):
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-class Learner(NamedTuple):
-    """What stays the same during a run."""
-
-    config: Config
-    envs: gymnasium.vector.VectorEnv  # M·K copies
-    policy: GaussianPolicy
-    laf: AdvantageNetwork
-    method: Method
-
-
-    def rollout(self, thetas, rngs):
-        """K trajectories on each task that is set: θ (M, P) → M `Trajectories`."""
-        config = self.config
-        return rollout(self.envs, self.policy, thetas, config.horizon, rngs, config.obs_scale, config.action_scale)
-
-
 class State(NamedTuple):
     """What changes from one iteration to the next, and all that a checkpoint holds."""
 
@@ -66,72 +44,6 @@ class State(NamedTuple):
     iteration: int  # finished iterations
     env_steps: int  # environment steps lived so far
     seconds: float  # time spent so far
-
-
-def make_learner(config, num_tasks=None, make_envs=None):
-    """Environments and networks for a configuration.
-
-    Parameters
-    ----------
-    config : Config
-    num_tasks : how many tasks to have copies for; default: the meta-batch
-    make_envs : n ↦ a gymnasium.vector.VectorEnv of n copies; default: `gymnasium.make_vec(config.env, n)`
-
-    Raises
-    ------
-    ValueError : the environment cannot be made, or does not fit the configuration
-    """
-    num_tasks = config.num_tasks if num_tasks is None else num_tasks
-    envs = (make_envs or partial(_make_vec, config.env))(num_tasks * config.num_trajectories)
-    try:
-        obs_dim = _width("observation", envs.single_observation_space, "obs_scale", config.obs_scale)
-        act_dim = _width("action", envs.single_action_space, "action_scale", config.action_scale)
-        autoreset = envs.metadata.get("autoreset_mode")
-        if autoreset is not AutoresetMode.NEXT_STEP:
-            raise ValueError("autoreset mode: expected NEXT_STEP, which shows the last observation of an episode; "
-                             f"given {autoreset}")
-        for part in config.distribution:
-            envs.get_attr(part.name)
-    except (AttributeError, ValueError) as error:
-        envs.close()
-        raise ValueError(f"env {config.env}: {error}") from error
-    return Learner(config, envs,
-                   GaussianPolicy(obs_dim, act_dim, config.hidden, config.activation),
-                   AdvantageNetwork(obs_dim, act_dim, config.laf_hidden, config.laf_activation),
-                   METHODS[config.method])
-
-
-def _make_vec(env_id, num_envs):
-    """A vector of environments whose attributes can be set: the environment's own, or else Gymnasium's."""
-    try:
-        envs = gymnasium.make_vec(env_id, num_envs=num_envs)
-        if hasattr(envs, "set_attr"):
-            return envs
-        envs.close()
-        return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync")
-    except (gymnasium.error.Error, ImportError) as error:
-        raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
-
-
-def step_limit(env_id):
-    """The step at which a registered environment's episodes are cut off: the natural horizon T."""
-    try:
-        env = gymnasium.make(env_id)
-    except (gymnasium.error.Error, ImportError) as error:
-        raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
-    env.close()
-    if env.spec.max_episode_steps is None:
-        raise ValueError(f"horizon: {env_id} has no limit of its own; give one")
-    return env.spec.max_episode_steps
-
-
-def _width(name, space, scale_name, scale):
-    """The number of coordinates of a space of real vectors, and so of the scale for it."""
-    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-        raise ValueError(f"{name} space: expected a Box of one dimension; given {space}")
-    if len(scale) not in (0, space.shape[0]):
-        raise ValueError(f"{scale_name}: expected {space.shape[0]} numbers, or none; given {scale}")
-    return space.shape[0]
 
 
 def initial_state(learner):
@@ -245,7 +157,7 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, mak
     out : the run's directory; None keeps nothing on disk
     resume, overwrite : continue the run that `out` holds, or replace it
     progress : show progress on stderr
-    make_envs : n ↦ a VectorEnv of n copies, for environments of your own; see `make_learner`
+    make_envs : n ↦ a VectorEnv of n copies, for environments of your own; see `minorml/learner.py`
     **fields : fields of Config to change, for example seed=3, iterations=300
 
     Returns

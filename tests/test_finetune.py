@@ -5,8 +5,9 @@ import pytest
 from test_train import small
 
 import minorml
+from minorml.learner import make_learner
 from minorml.tasks import grid_tasks
-from minorml.train import initial_state, make_learner
+from minorml.train import initial_state
 
 
 def untrained(name="point/norml", **fields):

@@ -7,9 +7,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import minorml
 from minorml.__main__ import main
+from minorml.learner import make_learner
 from minorml.rollout import rollout
 from minorml.runs import Run
-from minorml.train import make_learner
 
 TINY = dict(method="norml", horizon=12, num_tasks=2, num_trajectories=2, hidden=(4,), laf_hidden=(4,), iterations=2)
 

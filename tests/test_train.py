@@ -8,9 +8,10 @@ import pytest
 
 import minorml
 from minorml import Config, preset
+from minorml.learner import make_learner
 from minorml.meta import meta_gradient
 from minorml.methods import METHODS
-from minorml.train import explore_and_adapt, initial_state, iterate, make_learner, stream
+from minorml.train import explore_and_adapt, initial_state, iterate, stream
 
 train_module = sys.modules["minorml.train"]  # `minorml.train` is the function
 
