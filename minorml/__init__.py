@@ -17,7 +17,7 @@ Reading order, which is also the order of imports:
 
     mlp → gaussian → policy → advantage → surrogate → meta → methods     the mathematics
     baseline → rollout → adam → tasks → config → presets → runs          what training needs
-    learner → train → finetune → plots → video → __main__                    the algorithms and the program
+    learner → train → finetune → plots → video → __main__                the algorithms and the program
 
 `kernels` holds compiled forms of formulas that stand in these modules; `gradcheck` is for testing derivatives,
 ours and yours.

@@ -90,7 +90,7 @@ def test_an_oversized_array_is_refused_before_it_is_read(tmp_path, capsys):
 
 def test_resume_with_another_configuration_shows_the_difference(tmp_path):
     train(tmp_path / "run")
-    with pytest.raises(RunError, match="outer_rate: 0.006 in the run, 0.5 asked for"):
+    with pytest.raises(RunError, match="outer_rate: 0.002 in the run, 0.5 asked for"):
         train(tmp_path / "run", resume=True, fields=dict(outer_rate=0.5))
 
 

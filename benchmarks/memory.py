@@ -1,0 +1,35 @@
+"""Whether memory stays flat over 200 iterations with MuJoCo in the loop."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from minorml.learner import make_learner
+from minorml.presets import preset
+from minorml.train import initial_state, iterate
+
+ITERATIONS = 200
+
+
+def resident():
+    """Resident memory of this process in MiB (Linux)."""
+    fields = Path("/proc/self/status").read_text().split()
+    return int(fields[fields.index("VmRSS:") + 1]) / 1024
+
+
+def main():
+    config = dataclasses.replace(preset("cheetah-small/norml"), horizon=20, iterations=ITERATIONS)
+    learner = make_learner(config)
+    state, samples = initial_state(learner), []
+    with threadpool_limits(1):
+        for _ in range(ITERATIONS):
+            state, _ = iterate(learner, state)
+            samples.append(resident())
+    learner.envs.close()
+    slope = np.polyfit(np.arange(ITERATIONS // 2), samples[ITERATIONS // 2:], 1)[0]
+    print(f"### Memory over {ITERATIONS} iterations of the half cheetah\n")
+    print("| resident after 10 | after 100 | after 200, MiB | growth in the second half, KiB per iteration |")
+    print("|---|---|---|---|")
+    print(f"| {samples[9]:.1f} | {samples[99]:.1f} | {samples[-1]:.1f} | {1024 * slope:+.2f} |\n")
