@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import array_shapes
 
 import minorml
 from minorml.gradcheck import assert_close, assert_gradient
-from minorml.kernels import KERNELS, discounted_sums, outer_rows
+from minorml.kernels import KERNELS, _compile, discounted_sums, outer_rows
 
 FOLDER = Path(minorml.__file__).parent
 MODULES = [importlib.import_module(f"minorml.{module.name}") for module in pkgutil.iter_modules([str(FOLDER)])
@@ -164,3 +164,13 @@ def test_every_compiled_function_is_a_kernel():
                 and thing.py_func.__module__.split(".")[0] == "minorml"]
     assert len(compiled) == len(KERNELS)
     assert {id(function) for function in compiled} == {id(function) for _, function in KERNELS.values()}
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_without_a_folder_for_compiled_code_it_compiles_again_and_says_so(monkeypatch):
+    """As where neither the package's folder nor the user's can be written: Numba refuses to cache."""
+    from numba.core.caching import CacheImpl
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    with pytest.warns(RuntimeWarning, match="cannot keep compiled code on disk.*NUMBA_CACHE_DIR"):
+        compiled = _compile(lambda x: x + x)
+    assert compiled(2.0) == 4.0
