@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from minorml.learner import make_learner
+from minorml import learner
 from minorml.presets import preset
 from minorml.train import initial_state, iterate
 
@@ -20,9 +20,10 @@ WARM_UP = 3
 @contextmanager
 def stopwatch(spent):
     """Time the pieces that an iteration calls; `spent[phase]` adds up seconds."""
-    names = {"rollout": "roll out", "estimate_advantages": "advantages", "normalise": "advantages",
-             "adapt": "adapt", "outer_loss": "outer gradient", "_update": "Adam"}
-    originals = {name: getattr(train_module, name) for name in names}
+    pieces = {(learner, "rollout"): "roll out", (train_module, "estimate_advantages"): "advantages",
+              (train_module, "normalise"): "advantages", (train_module, "adapt"): "adapt",
+              (train_module, "outer_loss"): "outer gradient", (train_module, "_update"): "Adam"}
+    originals = {(module, name): getattr(module, name) for module, name in pieces}
 
     def timed(function, phase):
         def call(*args):
@@ -35,30 +36,30 @@ def stopwatch(spent):
             return result
         return call
 
-    for name, phase in names.items():
-        setattr(train_module, name, timed(originals[name], phase))
+    for (module, name), phase in pieces.items():
+        setattr(module, name, timed(originals[module, name], phase))
     try:
         yield
     finally:
-        for name, function in originals.items():
-            setattr(train_module, name, function)
+        for (module, name), function in originals.items():
+            setattr(module, name, function)
 
 
 def split(name, iterations):
     """Median seconds per iteration of each phase, and of the whole."""
     config = dataclasses.replace(preset(name), iterations=iterations + WARM_UP)
-    learner = make_learner(config)
-    state = initial_state(learner)
+    point = learner.make_learner(config)
+    state = initial_state(point)
     rows = []
     with threadpool_limits(1):
         for _ in range(config.iterations):
             spent = defaultdict(float)
             with stopwatch(spent):
                 start = time.perf_counter()
-                state, _ = iterate(learner, state)
+                state, _ = iterate(point, state)
                 spent["whole"] = time.perf_counter() - start
             rows.append(spent)
-    learner.envs.close()
+    point.envs.close()
     return {phase: np.median([row[phase] for row in rows[WARM_UP:]]) for phase in rows[0]}
 
 

@@ -63,20 +63,17 @@ def replaces(formula):
     return lambda loop: _serve(formula, _compile(loop))
 
 
-def outer_rows_formula(x, dz):
-    """x_n ⊗ dz_n for every row n: (N, I), (N, O) → (N, I·O). An affine layer's gradient, row by row."""
-    return (x[:, :, None] * dz[:, None, :]).reshape(len(x), x.shape[1] * dz.shape[1])
+def outer_rows_formula(x, dz, out):
+    """out_n = x_n ⊗ dz_n for every row n: (N, I), (N, O) → out (N, I, O). An affine layer's gradient, row by row."""
+    return np.multiply(x[:, :, None], dz[:, None, :], out=out)
 
 
 @replaces(outer_rows_formula)
-def outer_rows(x, dz):
-    n_rows, n_in = x.shape
-    n_out = dz.shape[1]
-    out = np.empty((n_rows, n_in * n_out), x.dtype)
-    for n in range(n_rows):
-        for i in range(n_in):
-            for o in range(n_out):
-                out[n, i * n_out + o] = x[n, i] * dz[n, o]
+def outer_rows(x, dz, out):
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            for o in range(dz.shape[1]):
+                out[n, i, o] = x[n, i] * dz[n, o]
     return out
 
 

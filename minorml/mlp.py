@@ -129,10 +129,11 @@ class MLP:
 
     def vjp_rows(self, params, hs, dy):
         """dy_n · ∂y_n/∂p for each row n: (mlp.2) without its sum over rows, (N, num_params)."""
-        pieces = []
-        for h, dz in zip(hs, reversed(self._deltas(params, hs, dy))):
-            pieces += [outer_rows(h, dz), dz]
-        return np.concatenate(pieces, axis=1)
+        dparams = np.empty((len(dy), self.num_params), np.result_type(params, *hs, dy))
+        for (dW, db), h, dz in zip(self.layers(dparams), hs, reversed(self._deltas(params, hs, dy))):
+            outer_rows(h, dz, dW)  # dW (N, n_{l-1}, n_l)
+            db[:, 0] = dz  # db (N, 1, n_l)
+        return dparams
 
     def jvp(self, params, hs, v):
         """∂y/∂p v, as [Rh_0, Rh_1, …, Ry].

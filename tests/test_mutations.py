@@ -30,8 +30,8 @@ class Mutant(NamedTuple):
 UNHARMED = Mutant("", "none", "", "")
 
 MUTANTS = [Mutant(*row) for row in [
-    ("kernels", "outer product transposed",
-     "out[n, i * n_out + o]", "out[n, o * n_in + i]"),
+    ("kernels", "outer product without its second factor",
+     "x[n, i] * dz[n, o]", "x[n, i]"),
     ("kernels", "recurrence without the discount",
      "following = rows[n, t] + discount * following", "following = rows[n, t] + following"),
     ("kernels", "reward discounted too",
