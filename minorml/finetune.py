@@ -6,6 +6,7 @@
     offset only   θ + θ_off, without the gradient step: what the offset does by itself
 """
 
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -43,11 +44,8 @@ def finetune(trained, tasks, steps=1, seed=0, make_envs=None):
     learner = make_learner(trained.config, len(tasks), make_envs)
     set_tasks(learner.envs, tasks, trained.config.num_trajectories)
     rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
-    try:
-        with threadpool_limits(1):
-            _, _, adapted = explore_and_adapt(learner, trained.meta, steps, rngs)
-    finally:
-        learner.envs.close()
+    with closing(learner.envs), threadpool_limits(1):
+        _, _, adapted = explore_and_adapt(learner, trained.meta, steps, rngs)
     return np.stack([theta_i for theta_i, _ in adapted])
 
 
@@ -61,14 +59,12 @@ def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, mak
     set_tasks(learner.envs, tasks, config.num_trajectories)
     steps = steps if learner.method.adapts else 0
     returns = []  # one dict for each repetition: stage → (M,) returns
-    try:
-        with threadpool_limits(1), Progress(repetitions, label="evaluate", enabled=progress) as shown:
-            for r in range(repetitions):
-                rngs = [stream(seed, EVALUATE, r, i) for i in range(len(tasks))]
-                returns.append(_stages(learner, meta, steps, rngs))
-                shown.update()
-    finally:
-        learner.envs.close()
+    with (closing(learner.envs), threadpool_limits(1),
+          Progress(repetitions, label="evaluate", enabled=progress) as shown):
+        for r in range(repetitions):
+            rngs = [stream(seed, EVALUATE, r, i) for i in range(len(tasks))]
+            returns.append(_stages(learner, meta, steps, rngs))
+            shown.update()
     return [Score(task, stage, np.array([one[stage][i] for one in returns]))
             for i, task in enumerate(tasks) for stage in returns[0]]
 

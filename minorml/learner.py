@@ -22,7 +22,6 @@ class Learner(NamedTuple):
     laf: AdvantageNetwork
     method: Method
 
-
     def rollout(self, thetas, rngs):
         """K trajectories on each task that is set: θ (M, P) → M `Trajectories`."""
         config = self.config

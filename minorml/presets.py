@@ -2,6 +2,9 @@
 
 The values are those of the authors' released configurations, except where a comment says what was changed
 and why. Where they have no row (domain randomization of the point agent) the values are ours.
+
+The inner rates of methods that adapt from rewards were published for advantages as they come; here these are
+normalised in each task. For `point/maml` that has been measured; for the other such rows it is a starting point.
 """
 
 import dataclasses

@@ -13,6 +13,7 @@ what was drawn before, and a run continues from a checkpoint as if it had never 
 
 import dataclasses
 import time
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -99,6 +100,8 @@ def iterate(learner, state):
         if k > 0:
             adapted = [adapt(policy, learner.laf, learner.method, meta, mine) for mine in pre]
         outer = [outer_loss(policy, theta_i, batch, config.clip) for (theta_i, _), batch in zip(adapted, post)]
+        if not np.isfinite([o.loss for o in outer]).all():
+            raise FloatingPointError(f"loss of the tasks: not finite: {[float(o.loss) for o in outer]}")
         gradients = [pullback(o.gradient) for o, (_, pullback) in zip(outer, adapted)]
         gradient = MetaParameters(*(sum(parts) / config.num_tasks for parts in zip(*gradients)))
         rate = adam.linear_decay(config.outer_rate, state.iteration, config.iterations)
@@ -171,35 +174,35 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, mak
     FloatingPointError : a quantity became infinite or NaN; the state before it is in the last checkpoint
     """
     config = dataclasses.replace(preset(config) if isinstance(config, str) else config, **fields)
-    learner = make_learner(config, make_envs=make_envs)
-    state, run, metrics = initial_state(learner), None, []
-    if out is not None and resume:
-        run = Run.reopen(out, config)
-        state = run.load(state)
-        run.cut_metrics(state.iteration)
-        metrics = run.metrics()
-    elif out is not None:
-        run = Run.create(out, config, overwrite)
-        run.save(state)
-
-    label = f"{config.method} seed {config.seed}"
-    try:
-        with threadpool_limits(1), Progress(config.iterations, state.iteration, label, progress) as shown:
-            while state.iteration < config.iterations:
-                state, row = iterate(learner, state)
-                metrics.append(row)
-                shown.update(before=row["pre_return"], after=row["post_return"])
-                if run is not None:
-                    run.append(row)
-                    if state.iteration % config.checkpoint_every == 0:
-                        run.save(state)
-    except FloatingPointError as error:
-        raise FloatingPointError(f"iteration {state.iteration + 1}: {error}") from error
-    finally:  # however it ends, `state` is that of the last finished iteration
-        learner.envs.close()
-        if run is not None:
+    learner = make_learner(config, make_envs=make_envs)  # first: what is wrong with it shows before a file is made
+    with closing(learner.envs):
+        state, run, metrics = initial_state(learner), None, []
+        if out is not None and resume:
+            run = Run.reopen(out, config)
+            state = run.load(state)
+            run.cut_metrics(state.iteration)
+            metrics = run.metrics()
+        elif out is not None:
+            run = Run.create(out, config, overwrite)
             run.save(state)
-            run.close()
+
+        label = f"{config.method} seed {config.seed}"
+        try:
+            with threadpool_limits(1), Progress(config.iterations, state.iteration, label, progress) as shown:
+                while state.iteration < config.iterations:
+                    state, row = iterate(learner, state)
+                    metrics.append(row)
+                    shown.update(before=row["pre_return"], after=row["post_return"])
+                    if run is not None:
+                        run.append(row)
+                        if state.iteration % config.checkpoint_every == 0:
+                            run.save(state)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"iteration {state.iteration + 1}: {error}") from error
+        finally:  # however it ends, `state` is that of the last finished iteration
+            if run is not None:
+                run.save(state)
+                run.close()
     return Trained(config, state.meta, metrics)
 
 
@@ -207,7 +210,5 @@ def load(path, make_envs=None):
     """The Trained of a run's directory, from its newest checkpoint. `make_envs` as for `train`."""
     run = Run(path)
     learner = make_learner(run.config, 1, make_envs)
-    try:
+    with closing(learner.envs):
         return Trained(run.config, run.load(initial_state(learner)).meta, run.metrics())
-    finally:
-        learner.envs.close()
