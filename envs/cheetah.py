@@ -63,8 +63,12 @@ def _model():
 
 
 def _simulate(model, copies):
-    """(cheetah.2) for each of the copies (MjData). Only MuJoCo stands in the loop, and it releases the GIL."""
-    for data in copies:
+    """(cheetah.2) for some copies, each (MjData, view of its control, new control).
+
+    MuJoCo releases the GIL, so what Python does for one copy hides behind the simulation of another.
+    """
+    for data, view, control in copies:
+        view[:] = control
         mujoco.mj_step(model, data, FRAME_SKIP)
 
 
@@ -114,11 +118,10 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
     def _advance(self, states, actions):
         a = np.clip(actions, -1, 1)
         controls = np.where(self._task["swapped"][:, None] == 1, a[:, SWAP], a)  # (cheetah.1)
-        for view, control in zip(self._controls, controls):
-            view[:] = control
-        living = np.flatnonzero(self._living())
-        for done in [self._threads.submit(_simulate, self._model, [self._data[i] for i in chunk])
-                     for chunk in np.array_split(living, CHUNKS * self.num_threads)]:
+        living = [(self._data[i], self._controls[i], controls[i]) for i in np.flatnonzero(self._living()).tolist()]
+        size = -(-len(living) // (CHUNKS * self.num_threads)) or 1
+        for done in [self._threads.submit(_simulate, self._model, living[k:k + size])
+                     for k in range(0, len(living), size)]:
             done.result()
         self._require_sane()
         after = self._read()
