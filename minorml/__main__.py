@@ -16,7 +16,7 @@ from .finetune import evaluate
 from .learner import step_limit
 from .methods import METHODS
 from .presets import PRESETS, preset
-from .runs import Run, RunError
+from .runs import Run
 from .tasks import describe, grid_tasks
 from .train import load, train
 from .video import parse_task, side_by_side
@@ -176,7 +176,7 @@ def main(argv=None):
     except FloatingPointError as error:
         print(f"minorml: stopped: {error}", file=sys.stderr)
         return 3
-    except (ValueError, RunError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError) as error:
         print(f"minorml: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@
     offset only   θ + θ_off, without the gradient step: what the offset does by itself
 """
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from .learner import make_learner
 from .progress import Progress
 from .tasks import set_tasks
-from .train import EVALUATE, explore_and_adapt, stream
+from .train import EVALUATE, explore_and_adapt, stack, stream
 
 
 class Score(NamedTuple):
@@ -24,6 +24,15 @@ class Score(NamedTuple):
     task: dict
     stage: str  # "before", "offset only", "after 1", …
     returns: np.ndarray  # (repetitions,) each the mean undiscounted return of K trajectories
+
+
+@contextmanager
+def on_tasks(config, tasks, make_envs=None):
+    """A learner whose environments have these tasks, K copies each, and are closed in the end; one BLAS thread."""
+    learner = make_learner(config, len(tasks), make_envs)
+    with closing(learner.envs), threadpool_limits(1):
+        set_tasks(learner.envs, tasks, config.num_trajectories)
+        yield learner
 
 
 def finetune(trained, tasks, steps=1, seed=0, make_envs=None):
@@ -41,12 +50,10 @@ def finetune(trained, tasks, steps=1, seed=0, make_envs=None):
     -------
     theta : (M, P), the adapted parameters for each task
     """
-    learner = make_learner(trained.config, len(tasks), make_envs)
-    set_tasks(learner.envs, tasks, trained.config.num_trajectories)
     rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
-    with closing(learner.envs), threadpool_limits(1):
+    with on_tasks(trained.config, tasks, make_envs) as learner:
         _, _, adapted = explore_and_adapt(learner, trained.meta, steps, rngs)
-    return np.stack([theta_i for theta_i, _ in adapted])
+    return stack(adapted)
 
 
 def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, make_envs=None):
@@ -54,16 +61,13 @@ def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, mak
 
     A method without adaptation (domain randomization) has the stage "before" alone.
     """
-    config, meta = trained.config, trained.meta
-    learner = make_learner(config, len(tasks), make_envs)
-    set_tasks(learner.envs, tasks, config.num_trajectories)
-    steps = steps if learner.method.adapts else 0
     returns = []  # one dict for each repetition: stage → (M,) returns
-    with (closing(learner.envs), threadpool_limits(1),
+    with (on_tasks(trained.config, tasks, make_envs) as learner,
           Progress(repetitions, label="evaluate", enabled=progress) as shown):
+        steps = steps if learner.method.adapts else 0
         for r in range(repetitions):
             rngs = [stream(seed, EVALUATE, r, i) for i in range(len(tasks))]
-            returns.append(_stages(learner, meta, steps, rngs))
+            returns.append(_stages(learner, trained.meta, steps, rngs))
             shown.update()
     return [Score(task, stage, np.array([one[stage][i] for one in returns]))
             for i, task in enumerate(tasks) for stage in returns[0]]
@@ -72,7 +76,7 @@ def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, mak
 def _stages(learner, meta, steps, rngs):
     """Each stage's mean return on each task: {stage: (M,)}."""
     explored, _, adapted = explore_and_adapt(learner, meta, steps, rngs)
-    performed = [*explored, learner.rollout(np.stack([theta_i for theta_i, _ in adapted]), rngs)]
+    performed = [*explored, learner.rollout(stack(adapted), rngs)]
     stages = {"before": performed[0]}
     if "offset" in learner.method.learned:
         stages["offset only"] = learner.rollout(np.stack([meta.theta + meta.offset] * len(rngs)), rngs)

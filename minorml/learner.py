@@ -1,5 +1,6 @@
 """What stays the same during a run: the environments, the networks, and the rule by which they adapt."""
 
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -63,22 +64,27 @@ def make_learner(config, num_tasks=None, make_envs=None):
 
 def _make_vec(env_id, num_envs):
     """A vector of environments whose attributes can be set: the environment's own, or else Gymnasium's."""
-    try:
+    with _named(env_id):
         envs = gymnasium.make_vec(env_id, num_envs=num_envs)
         if hasattr(envs, "set_attr"):
             return envs
         envs.close()
         return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync")
+
+
+@contextmanager
+def _named(env_id):
+    """Turn what goes wrong when an environment is made into an error that names it."""
+    try:
+        yield
     except (gymnasium.error.Error, ImportError) as error:
         raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
 
 
 def step_limit(env_id):
     """The step at which a registered environment's episodes are cut off: the natural horizon T."""
-    try:
+    with _named(env_id):
         env = gymnasium.make(env_id)
-    except (gymnasium.error.Error, ImportError) as error:
-        raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
     env.close()
     if env.spec.max_episode_steps is None:
         raise ValueError(f"horizon: {env_id} has no limit of its own; give one")

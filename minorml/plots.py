@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .finetune import finetune
-from .learner import make_learner
-from .tasks import describe, grid_tasks, set_tasks
+from .finetune import finetune, on_tasks
+from .tasks import describe, grid_tasks
 from .train import EVALUATE, stream
 
 BAND = 95  # per cent of the bootstrap band
@@ -32,8 +31,8 @@ def bootstrap_band(curves, resamples=1000, seed=0):
 def learning_curves(runs, path):
     """Return over environment steps: before adaptation dashed, after it solid.
 
-    Runs that differ in nothing but the seed are one group: a thin line for each seed, and from two seeds on their
-    mean with a 95 % bootstrap band.
+    Runs of one environment and method are one group, whatever else they differ in: a thin line for each run, and from
+    two on their mean with a 95 % bootstrap band.
     """
     plt = _pyplot()
     groups = {}
@@ -71,26 +70,29 @@ def point_trajectories(trained, path, rotations=4, rollouts=10, seed=0):
     stages = {"meta-policy θ": np.stack([meta.theta] * rotations),
               "θ + θ_off": np.stack([meta.theta + meta.offset] * rotations),
               "fine-tuned θ_i": finetune(trained, tasks, seed=seed)}
-    learner = make_learner(config, num_tasks=rotations)
-    set_tasks(learner.envs, tasks, config.num_trajectories)
     figure, panels = plt.subplots(rotations, len(stages), figsize=(3 * len(stages), 3 * rotations), sharex=True,
                                   sharey=True, squeeze=False)
-    for column, (name, thetas) in enumerate(stages.items()):
-        rngs = [stream(seed, EVALUATE, 1, i) for i in range(rotations)]
-        for row, one in enumerate(learner.rollout(thetas, rngs)):
-            axes = panels[row, column]
-            for states, alive in zip(one.states[:rollouts], one.alive[:rollouts]):
-                lived = states[:alive.sum() + 1] * 2  # the observation is half the position
-                axes.plot(*lived.T, ".-", lw=0.8, ms=3, alpha=0.7)
-            axes.plot(0, 0, "k+", ms=10)
-            axes.plot(1, 0, "r*", ms=10)
-            axes.set(xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), aspect="equal")
-            axes.set_title(f"{name}: {one.returns.mean():.2f}" if row else f"{name}\n{one.returns.mean():.2f}",
-                           fontsize="small")
-            if column == 0:
-                axes.set_ylabel(describe(tasks[row]), fontsize="small")
-    learner.envs.close()
+    with on_tasks(config, tasks) as learner:
+        for column, (name, thetas) in enumerate(stages.items()):
+            rngs = [stream(seed, EVALUATE, 1, i) for i in range(rotations)]
+            for row, one in enumerate(learner.rollout(thetas, rngs)):
+                axes = panels[row, column]
+                _draw_trajectories(axes, one, rollouts)
+                axes.set_title(f"{name}: {one.returns.mean():.2f}" if row else f"{name}\n{one.returns.mean():.2f}",
+                               fontsize="small")
+                if column == 0:
+                    axes.set_ylabel(describe(tasks[row]), fontsize="small")
     return _save(figure, path)
+
+
+def _draw_trajectories(axes, trajectories, rollouts):
+    """The first few paths of the point agent, its start and its goal."""
+    for states, alive in zip(trajectories.states[:rollouts], trajectories.alive[:rollouts]):
+        lived = states[:alive.sum() + 1] * 2  # the observation is half the position
+        axes.plot(*lived.T, ".-", lw=0.8, ms=3, alpha=0.7)
+    axes.plot(0, 0, "k+", ms=10)
+    axes.plot(1, 0, "r*", ms=10)
+    axes.set(xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), aspect="equal")
 
 
 def _save(figure, path):

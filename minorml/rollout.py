@@ -69,8 +69,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
     alive = np.zeros((M, K, T), bool)
 
     def seen(observations):
-        s = np.asarray(observations, np.float64).reshape(M, K, -1)
-        return (s / obs_scale if len(obs_scale) else s).astype(thetas.dtype)
+        return scale_observations(observations, obs_scale).reshape(M, K, -1).astype(thetas.dtype)
 
     _require_sane(policy, thetas)
     observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
@@ -80,8 +79,8 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
     for t in range(T):
         a, log_prob = policy.sample(thetas, s, noise[t])
         _require_finite("action", a, living, t)
-        done = a * np.asarray(action_scale, a.dtype) if len(action_scale) else a
-        observations, reward, terminated, truncated, _ = envs.step(done.reshape(M * K, -1))
+        observations, reward, terminated, truncated, _ = envs.step(
+            scale_actions(a, action_scale).reshape(M * K, -1))
         s = states[:, :, t + 1] = seen(observations)
         reward = np.reshape(reward, (M, K))
         _require_finite("observation", s, living, t)
@@ -94,6 +93,17 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
             break
         rest(~living.ravel())
     return [Trajectories(*arrays) for arrays in zip(states, actions, log_probs, rewards, alive)]
+
+
+def scale_observations(observations, obs_scale):
+    """What the policy sees of observations (..., S): divided by `obs_scale`, if there is one. In float64."""
+    observations = np.asarray(observations, np.float64)
+    return observations / obs_scale if len(obs_scale) else observations
+
+
+def scale_actions(a, action_scale):
+    """What the environment gets of actions (..., U): multiplied by `action_scale`, if there is one."""
+    return a * np.asarray(action_scale, a.dtype) if len(action_scale) else a
 
 
 def _require_sane(policy, thetas):

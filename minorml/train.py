@@ -57,6 +57,11 @@ def initial_state(learner):
     return State(meta, moments, iteration=0, env_steps=0, seconds=0.0)
 
 
+def stack(adapted):
+    """The θ_i of M pairs (θ_i, pullback) as one array, (M, P)."""
+    return np.stack([theta_i for theta_i, _ in adapted])
+
+
 def explore_and_adapt(learner, meta, steps, rngs):
     """Roll out, adapt, and again: `steps` times, each on fresh transitions of the tasks that are set.
 
@@ -66,7 +71,7 @@ def explore_and_adapt(learner, meta, steps, rngs):
     explored, batches = [], [[] for _ in rngs]
     adapted = [adapt(policy, laf, method, meta, [])] * len(rngs)
     for _ in range(steps):
-        trajectories = learner.rollout(np.stack([theta_i for theta_i, _ in adapted]), rngs)
+        trajectories = learner.rollout(stack(adapted), rngs)
         explored.append(trajectories)
         for one, mine in zip(trajectories, batches):
             advantages = None
@@ -91,7 +96,7 @@ def iterate(learner, state):
 
     steps = config.adapt_steps if learner.method.adapts else 0
     explored, pre, adapted = explore_and_adapt(learner, meta, steps, rngs)
-    performed = learner.rollout(np.stack([theta_i for theta_i, _ in adapted]), rngs)
+    performed = learner.rollout(stack(adapted), rngs)
     advantages = normalise([estimate_advantages(one, config.discount) for one in performed])
     post = [one.batch(a.astype(config.dtype)) for one, a in zip(performed, advantages)]
 

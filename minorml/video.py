@@ -13,6 +13,7 @@ from .finetune import finetune
 from .methods import METHODS
 from .policy import GaussianPolicy
 from .progress import Progress
+from .rollout import scale_actions, scale_observations
 from .runs import write_atomically
 from .tasks import describe
 
@@ -131,8 +132,8 @@ def _live(env, config, theta, seed, horizon):
     total = 0.0
     yield total
     for t in range(horizon or config.horizon):
-        s = np.asarray(observation, np.float64) / (config.obs_scale or 1)
-        a = policy.mean(theta, s.astype(theta.dtype)[None])[0] * np.asarray(config.action_scale or 1, theta.dtype)
+        s = scale_observations(observation, config.obs_scale).astype(theta.dtype)
+        a = scale_actions(policy.mean(theta, s[None])[0], config.action_scale)
         if not np.isfinite(a).all():
             raise FloatingPointError(f"action: expected finite numbers; given {a} in step {t}")
         observation, reward, terminated, truncated, _ = env.step(a)
