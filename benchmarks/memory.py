@@ -4,10 +4,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from minorml.learner import make_learner
 from minorml.presets import preset
+from minorml.team import Team
 from minorml.train import initial_state, iterate
 
 ITERATIONS = 200
@@ -21,13 +21,13 @@ def resident():
 
 def main():
     config = dataclasses.replace(preset("cheetah-small/norml"), horizon=20, iterations=ITERATIONS)
-    learner = make_learner(config)
+    learner = make_learner(config, 1)
     state, samples = initial_state(learner), []
-    with threadpool_limits(1):
-        for _ in range(ITERATIONS):
-            state, _ = iterate(learner, state)
-            samples.append(resident())
     learner.envs.close()
+    with Team(config) as team:
+        for _ in range(ITERATIONS):
+            state, _ = iterate(learner, team, state)
+            samples.append(resident())
     slope = np.polyfit(np.arange(ITERATIONS // 2), samples[ITERATIONS // 2:], 1)[0]
     print(f"### Memory over {ITERATIONS} iterations of the half cheetah\n")
     print("| resident after 10 | after 100 | after 200, MiB | growth in the second half, KiB per iteration |")

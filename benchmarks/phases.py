@@ -7,10 +7,10 @@ from collections import defaultdict
 from contextlib import contextmanager
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from minorml import learner
+from minorml import learner, work
 from minorml.presets import preset
+from minorml.team import Team
 from minorml.train import initial_state, iterate
 
 train_module = sys.modules["minorml.train"]  # `minorml.train` is the function
@@ -20,9 +20,9 @@ WARM_UP = 3
 @contextmanager
 def stopwatch(spent):
     """Time the pieces that an iteration calls; `spent[phase]` adds up seconds."""
-    pieces = {(learner, "rollout"): "roll out", (train_module, "estimate_advantages"): "advantages",
-              (train_module, "normalise"): "advantages", (train_module, "adapt"): "adapt",
-              (train_module, "outer_loss"): "outer gradient", (train_module, "_update"): "Adam"}
+    pieces = {(learner, "rollout"): "roll out", (work, "estimate_advantages"): "advantages",
+              (work, "normalise"): "advantages", (work, "adapt"): "adapt",
+              (work, "outer_loss"): "outer gradient", (train_module, "_update"): "Adam"}
     originals = {(module, name): getattr(module, name) for module, name in pieces}
 
     def timed(function, phase):
@@ -48,18 +48,18 @@ def stopwatch(spent):
 def split(name, iterations):
     """Median seconds per iteration of each phase, and of the whole."""
     config = dataclasses.replace(preset(name), iterations=iterations + WARM_UP)
-    point = learner.make_learner(config)
+    point = learner.make_learner(config, 1)
+    point.envs.close()
     state = initial_state(point)
     rows = []
-    with threadpool_limits(1):
+    with Team(config) as team:
         for _ in range(config.iterations):
             spent = defaultdict(float)
             with stopwatch(spent):
                 start = time.perf_counter()
-                state, _ = iterate(point, state)
+                state, _ = iterate(point, team, state)
                 spent["whole"] = time.perf_counter() - start
             rows.append(spent)
-    point.envs.close()
     return {phase: np.median([row[phase] for row in rows[WARM_UP:]]) for phase in rows[0]}
 
 

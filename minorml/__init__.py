@@ -16,8 +16,9 @@ Letters, the same in every module:
 Reading order, which is also the order of imports:
 
     mlp → gaussian → policy → advantage → surrogate → meta → methods     the mathematics
-    baseline → rollout → adam → tasks → config → presets → runs          what training needs
-    learner → train → finetune → plots → video → __main__                the algorithms and the program
+    baseline → rollout → adam → tasks → config → presets                 what training needs
+    signals → checkpoints → learner → work → team → replay → runs        files, and who does the work
+    train → finetune → sweep → plots → video → __main__                  the algorithms and the program
 
 `kernels` holds compiled forms of formulas that stand in these modules; `gradcheck` is for testing derivatives,
 ours and yours.
@@ -30,8 +31,12 @@ from .meta import Batch, MetaParameters, adapt, meta_gradient, outer_loss
 from .methods import METHODS
 from .policy import GaussianPolicy
 from .presets import PRESETS, preset
+from .runs import RunError
+from .signals import Stopped
+from .team import WorkerError
 from .train import Trained, load, train
 
 __version__ = "0.1.0"
-__all__ = ["AdvantageNetwork", "Batch", "Config", "GaussianPolicy", "METHODS", "MetaParameters", "PRESETS", "Trained",
-           "adapt", "evaluate", "finetune", "load", "meta_gradient", "outer_loss", "preset", "train"]
+__all__ = ["AdvantageNetwork", "Batch", "Config", "GaussianPolicy", "METHODS", "MetaParameters", "PRESETS", "RunError",
+           "Stopped", "Trained", "WorkerError", "adapt", "evaluate", "finetune", "load", "meta_gradient", "outer_loss",
+           "preset", "train"]

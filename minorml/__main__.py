@@ -1,7 +1,8 @@
-"""The command line: `python -m minorml list | train | evaluate | plot | video`, or the script `minorml`.
+"""The command line: `python -m minorml list | train | sweep | evaluate | plot | video | replay`, or `minorml`.
 
-Results go to stdout, progress and errors to stderr. Exit status: 0 done, 2 wrong input (nothing was written),
-3 a number was not finite, 130 interrupted.
+Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 something outside failed (a worker, the
+disk; what was saved stays), 2 wrong input (nothing was written), 3 a number was not finite, 130 or 143 stopped by
+SIGINT or SIGTERM.
 """
 
 import argparse
@@ -16,8 +17,12 @@ from .finetune import evaluate
 from .learner import step_limit
 from .methods import METHODS
 from .presets import PRESETS, preset
-from .runs import Run
+from .replay import replay
+from .runs import Run, last_returns
+from .signals import Stopped
+from .sweep import Job, sweep
 from .tasks import describe, grid_tasks
+from .team import WorkerError
 from .train import load, train
 from .video import parse_task, side_by_side
 
@@ -43,10 +48,27 @@ def parser():
     v.add_argument("--seed", type=int, help="of every random number (default: the preset's)")
     v.add_argument("--iterations", type=int, help="outer iterations (default: the preset's)")
     v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
+    v.add_argument("--workers", type=_positive, metavar="N", help="share the work of each iteration among N processes "
+                   "(default: do it all in this one); the numbers stay the same")
+    v.add_argument("--scheduler", metavar="ADDRESS", help="… or among the workers of a Dask cluster, for example "
+                   "tcp://host:8786")
     v.add_argument("--resume", action="store_true", help="continue the run in FOLDER from its last checkpoint; "
                    "the options may be left out, or must be the same")
     v.add_argument("--overwrite", action="store_true", help="replace the run in FOLDER")
     v.set_defaults(run=run_train)
+
+    v = verbs.add_parser("sweep", help="many runs side by side: presets × seeds; go on with it by the same command")
+    v.add_argument("--presets", required=True, metavar="ENV/METHOD,…", help="presets, with ',' between them")
+    v.add_argument("--seeds", type=_seeds, default=[0], metavar="A-B,C,…", help="seeds (default 0)")
+    v.add_argument("--workers", type=_positive, default=1, metavar="N", help="runs at a time (default 1)")
+    v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the folder of the runs' directories")
+    v.add_argument("--iterations", type=int, help="outer iterations of each run (default: the preset's)")
+    v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
+    v.set_defaults(run=run_sweep)
+
+    v = verbs.add_parser("replay", help="show where a number that is not finite first appears")
+    v.add_argument("file", type=Path, metavar="FILE", help="of a run's failures/ directory")
+    v.set_defaults(run=run_replay)
 
     v = verbs.add_parser("evaluate", help="adapt to held-out tasks and print the return before and after")
     v.add_argument("folder", type=Path, metavar="RUN", help="a run's directory")
@@ -102,11 +124,38 @@ def configuration(args):
 
 
 def run_train(args):
-    trained = train(configuration(args), args.out, resume=args.resume, overwrite=args.overwrite)
-    last = trained.metrics[-50:]
-    before, after = (sum(row[name] for row in last) / len(last) for name in ("pre_return", "post_return"))
-    print(f"{args.out}: {trained.config.iterations} iterations; mean return over the last {len(last)}: "
+    trained = train(configuration(args), args.out, resume=args.resume, overwrite=args.overwrite,
+                    workers=args.workers, scheduler=args.scheduler)
+    count, before, after = last_returns(trained.metrics)
+    print(f"{args.out}: {trained.config.iterations} iterations; mean return over the last {count}: "
           f"{before:.2f} before adaptation, {after:.2f} after")
+
+
+def run_sweep(args):
+    fields = dict(parse_setting(text) for text in args.set)
+    if args.iterations is not None:
+        fields["iterations"] = args.iterations
+    jobs = [Job(dataclasses.replace(preset(name), **fields, seed=seed), args.out / f"{name.replace('/', '-')}-{seed}")
+            for name in dict.fromkeys(args.presets.split(",")) for seed in args.seeds]
+    outcome = sweep(jobs, args.workers)
+    print(f"{'run':36} {'iterations':>10} {'before':>10} {'after':>10}   mean return over the last 50")
+    for path, error in outcome.items():
+        metrics = Run(path).metrics() if (path / "metrics.csv").exists() else []
+        _, before, after = last_returns(metrics)
+        print(f"{path.name:36} {len(metrics):>10} {before:>10.2f} {after:>10.2f}   {error or ''}")
+    failed = [str(path) for path, error in outcome.items() if error is not None]
+    if failed:
+        raise WorkerError(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(failed)}; the same command goes on "
+                          "with them")
+
+
+def run_replay(args):
+    lines, message = replay(args.file)
+    print(f"{args.file}: {message}")
+    for where, quantity, largest, what in lines:
+        print(f"{where:32} {quantity:28} " + (f"largest {largest:.6g}" if largest is not None else what))
+    where, quantity, largest, _ = lines[-1]
+    print(f"first not finite: {quantity}, {where}" if largest is None else "everything is finite this time")
 
 
 def run_evaluate(args):
@@ -155,6 +204,17 @@ def run_video(args):
                        progress=True, horizon=args.horizon))
 
 
+def _seeds(text):
+    """`0-9,12` → [0, …, 9, 12]"""
+    seeds = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    if not seeds or min(seeds) < 0:
+        raise argparse.ArgumentTypeError(f"expected seeds such as 0-9 or 0,3,7; given {text!r}")
+    return list(dict.fromkeys(seeds))
+
+
 def _positive(text):
     value = int(text)
     if value < 1:
@@ -176,11 +236,17 @@ def main(argv=None):
     except FloatingPointError as error:
         print(f"minorml: stopped: {error}", file=sys.stderr)
         return 3
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, ImportError) as error:
         print(f"minorml: {error}", file=sys.stderr)
         return 2
+    except (WorkerError, OSError) as error:
+        print(f"minorml: failed: {error}; what was saved before stays", file=sys.stderr)
+        return 1
+    except Stopped as stopped:
+        print(f"minorml: stopped by {stopped}; --resume goes on from the last finished iteration", file=sys.stderr)
+        return 128 + stopped.signum
     except KeyboardInterrupt:
-        print("minorml: interrupted; the last finished iteration is saved", file=sys.stderr)
+        print("minorml: interrupted", file=sys.stderr)
         return 130
     return 0
 

@@ -13,6 +13,9 @@ reward belongs to which return, for an episode that ends after three of T = 5 st
     R   r_0+γr_1+γ²r_2  r_1+γr_2  r_2   .  .
 """
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
@@ -45,21 +48,34 @@ def estimate_advantages(trajectories, discount, ridge=1e-5):
     return returns - phi @ fit(phi, returns, ridge)
 
 
-def normalise(advantages):
-    """Shift and scale advantages to mean 0 and deviation 1 over all tasks together, so that tasks keep their weights.
+class Spread(NamedTuple):
+    """What the normalisation needs to know of one task's advantages."""
 
-    Parameters
-    ----------
-    advantages : one float64 array per task
+    count: int
+    mean: float
+    squares: float  # the sum of squared distances from the mean
+    largest: float  # magnitude
 
-    Returns
-    -------
-    The same list, normalised. If they are all equal to within rounding, there is nothing to tell good from bad:
-    zeros, rather than rounding errors blown up.
+    @classmethod
+    def of(cls, a):
+        mean = a.mean()
+        return cls(len(a), float(mean), float(np.square(a - mean).sum()), float(np.abs(a).max()))
+
+
+def pooled(spreads):
+    """Mean and deviation of all tasks' advantages together; tasks keep their weights.
+
+    If the advantages are all equal to within rounding, there is nothing to tell good from bad, and the deviation is
+    said to be infinite: normalised they are zeros, rather than rounding errors blown up.
     """
-    everything = np.concatenate(advantages)
-    mean = everything.mean()
-    std = everything.std()
-    if std <= 1e-12 * np.abs(everything).max(initial=0.0):
-        return [np.zeros_like(a) for a in advantages]
+    total = sum(one.count for one in spreads)
+    mean = sum(one.count * one.mean for one in spreads) / total
+    squares = sum(one.squares + one.count * (one.mean - mean)**2 for one in spreads)
+    std = math.sqrt(squares / total)
+    return mean, math.inf if std <= 1e-12 * max(one.largest for one in spreads) else std
+
+
+def normalise(advantages):
+    """One float64 array per task → the same list, shifted and scaled to mean 0 and deviation 1 over all of them."""
+    mean, std = pooled([Spread.of(a) for a in advantages])
     return [(a - mean) / std for a in advantages]

@@ -58,7 +58,6 @@ class Config:
     seed: int = _option("of every random number", NOT_NEGATIVE, default=0)
     dtype: str = _option("of parameters and batches",
                          (lambda x: x in ("float32", "float64"), "float32 or float64"), default="float32")
-    checkpoint_every: int = _option("iterations between checkpoints", POSITIVE, default=50)
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
@@ -79,6 +78,16 @@ class Config:
         """The fields of MetaParameters that the outer loop updates."""
         learned = METHODS[self.method].learned
         return learned + ("alpha",) if self.learn_alpha and "alpha" not in learned else learned
+
+
+def from_json(fields):
+    """The Config whose `dataclasses.asdict` went through JSON, which makes lists of tuples."""
+    if not isinstance(fields, dict):
+        raise ValueError(f"expected the fields of a Config; given {fields!r:.80}")
+    unknown = fields.keys() - {f.name for f in dataclasses.fields(Config)}
+    if unknown:
+        raise ValueError(f"no field {', '.join(sorted(map(repr, unknown)))}")
+    return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
 # type → one of it, several of them

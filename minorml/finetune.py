@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from .learner import make_learner
 from .progress import Progress
 from .tasks import set_tasks
-from .train import EVALUATE, explore_and_adapt, stack, stream
+from .work import EVALUATE, explore_and_adapt, stack, stream
 
 
 class Score(NamedTuple):

@@ -23,10 +23,16 @@ class Learner(NamedTuple):
     laf: AdvantageNetwork
     method: Method
 
-    def rollout(self, thetas, rngs):
-        """K trajectories on each task that is set: θ (M, P) → M `Trajectories`."""
+    @property
+    def adapt_steps(self):
+        """Adaptation steps during training: none for a method that does not adapt."""
+        return self.config.adapt_steps if self.method.adapts else 0
+
+    def rollout(self, thetas, rngs, names=None):
+        """K trajectories on each task that is set: θ (M, P) → M `Trajectories`. `names` of the tasks, for errors."""
         config = self.config
-        return rollout(self.envs, self.policy, thetas, config.horizon, rngs, config.obs_scale, config.action_scale)
+        return rollout(self.envs, self.policy, thetas, config.horizon, rngs, config.obs_scale, config.action_scale,
+                       names)
 
 
 def make_learner(config, num_tasks=None, make_envs=None):

@@ -6,7 +6,7 @@ import numpy as np
 
 from .finetune import finetune, on_tasks
 from .tasks import describe, grid_tasks
-from .train import EVALUATE, stream
+from .work import EVALUATE, stream
 
 BAND = 95  # per cent of the bootstrap band
 

@@ -27,19 +27,21 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def update(self, **numbers):
-        self.done += 1
+    def update(self, done=None, **numbers):
+        """One more is done, or `done` of them altogether; `numbers` are shown beside."""
+        step = (self.done + 1 if done is None else done) - self.done
+        self.done += step
         if not self.enabled:
             return
         shown = {name: f"{value:.3g}" for name, value in numbers.items()}
         if self.bar is not None:
             self.bar.set_postfix(shown, refresh=False)
-            self.bar.update()
+            self.bar.update(step)
             return
         now = time.monotonic()
-        if now - self.last >= SECONDS_BETWEEN_LINES or self.done == self.total:
+        if now - self.last >= SECONDS_BETWEEN_LINES or (self.done == self.total and step):
             self.last = now
-            rate = (self.done - self.started_at) / max(now - self.start, 1e-9)
+            rate = max(self.done - self.started_at, 1e-9) / max(now - self.start, 1e-9)
             facts = " ".join(f"{name}={value}" for name, value in shown.items())
             left = (self.total - self.done) / rate
             print(f"{self.label} {self.done}/{self.total} {rate:.3g} it/s, {left:.0f} s left {facts}",

@@ -39,7 +39,7 @@ class Trajectories(NamedTuple):
                      advantages, self.log_probs[self.alive])
 
 
-def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
+def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), names=None):
     """Sample from M policies, each on its own task.
 
     Parameters
@@ -50,6 +50,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
     horizon : T, the most steps of an episode
     rngs : M random generators, one per task: a task's numbers do not depend on its neighbours
     obs_scale, action_scale : (S,), (U,) the policy sees observations divided by, and its actions arrive multiplied by
+    names : what error messages call the tasks; default: their numbers
 
     Returns
     -------
@@ -71,20 +72,21 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=()):
     def seen(observations):
         return scale_observations(observations, obs_scale).reshape(M, K, -1).astype(thetas.dtype)
 
-    _require_sane(policy, thetas)
+    names = names or range(M)
+    _require_sane(policy, thetas, names)
     observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
     s = states[:, :, 0] = seen(observations)
     living = np.ones((M, K), bool)
     rest = getattr(envs, "rest", lambda copies: None)
     for t in range(T):
         a, log_prob = policy.sample(thetas, s, noise[t])
-        _require_finite("action", a, living, t)
+        _require_finite("action", a, living, t, names)
         observations, reward, terminated, truncated, _ = envs.step(
             scale_actions(a, action_scale).reshape(M * K, -1))
         s = states[:, :, t + 1] = seen(observations)
         reward = np.reshape(reward, (M, K))
-        _require_finite("observation", s, living, t)
-        _require_finite("reward", reward, living, t)
+        _require_finite("observation", s, living, t, names)
+        _require_finite("reward", reward, living, t, names)
         actions[:, :, t], log_probs[:, :, t] = a, log_prob
         rewards[:, :, t] = np.where(living, reward, 0)
         alive[:, :, t] = living
@@ -106,22 +108,22 @@ def scale_actions(a, action_scale):
     return a * np.asarray(action_scale, a.dtype) if len(action_scale) else a
 
 
-def _require_sane(policy, thetas):
+def _require_sane(policy, thetas, names):
     """Name a parameter that cannot be sampled with: before it has turned everything else to NaN."""
     with np.errstate(over="ignore"):
         std = np.exp(policy.split(thetas)[1])
     for name, good in (("theta", np.isfinite(thetas)), ("log σ", np.isfinite(std) & (std > 0))):
         if not good.all():
             i = int(np.argmin(good.all(axis=-1)))
-            raise FloatingPointError(f"{name} of task {i}: expected finite numbers with 0 < e^(log σ) < ∞; log σ is "
-                                     f"{policy.split(thetas)[1][i]}")
+            raise FloatingPointError(f"{name} of task {names[i]}: expected finite numbers with 0 < e^(log σ) < ∞; "
+                                     f"log σ is {policy.split(thetas)[1][i]}")
 
 
-def _require_finite(name, values, living, t):
+def _require_finite(name, values, living, t, names):
     if np.isfinite(values).all():
         return
     finite = np.isfinite(values).reshape(*living.shape, -1).all(axis=-1) | ~living
     if not finite.all():
         i, k = np.unravel_index(np.argmin(finite), living.shape)
         raise FloatingPointError(f"{name}: expected finite numbers; given {values[i, k]} "
-                                 f"in task {i}, trajectory {k}, step {t}")
+                                 f"in task {names[i]}, trajectory {k}, step {t}")

@@ -2,41 +2,48 @@
 
     config.json      every field of Config, resolved
     versions.json    Python, packages, processor, BLAS
-    metrics.csv      one row per finished iteration, flushed as it is written
-    checkpoints/     iteration-000300.npz …, the last three
+    metrics.csv      one row per finished iteration
+    checkpoints/     iteration-000300.npz …, the last three; one after every iteration
+    failures/        what led to a number that is not finite, for `minorml replay`
     plots/           figures
 
-A checkpoint is written to a temporary file, synced, and moved over its name, so a crash leaves the old one or
-the new one, never half of one. It holds plain arrays and one JSON text; nothing is ever pickled.
+After each iteration its row of metrics is put on the disk, and then its checkpoint (`minorml/checkpoints.py`). So
+whatever happens, and whenever, at most the iteration in progress is lost: the newest checkpoint is whole, and
+metrics.csv holds its iterations' rows at least; what is past them is cut off when the run goes on.
 """
 
 import csv
 import dataclasses
 import fcntl
-import io
 import json
 import os
 import platform
 import shutil
 import sys
-import zipfile
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 from threadpoolctl import threadpool_info
 
+from . import checkpoints, replay
 from .adam import Moments
-from .config import Config
+from .checkpoints import write_atomically
+from .config import Config, from_json
 from .meta import MetaParameters
 
 METRICS = ("iteration", "env_steps", "seconds", "pre_return", "pre_return_std", "post_return", "post_return_std",
            "episodes", "loss", "gradient_norm", "log_std", "alpha_norm", "clip_fraction")
 KEPT = 3  # checkpoints
+FILES = ("config.json", "versions.json", "metrics.csv", "evaluation.csv")
+FOLDERS = ("checkpoints", "failures", "plots")
 
 
 class RunError(ValueError):
     """A run directory that cannot be used as asked; the message says what to do."""
+
+
+def _say(text):
+    print(f"minorml: {text}", file=sys.stderr)
 
 
 class Run:
@@ -45,60 +52,109 @@ class Run:
     def __init__(self, path):
         self.path = Path(path)
         try:
-            fields = json.loads((self.path / "config.json").read_text())
-            self.config = Config(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+            self.config = from_json(_read_json(self.path / "config.json"))
         except FileNotFoundError:
             raise RunError(f"{path}: no run here: config.json is missing") from None
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError) as error:
             raise RunError(f"{path}/config.json: {error}") from None
 
     @classmethod
     def create(cls, path, config, overwrite=False):
         """Start a new directory. One that holds a run already is refused, or emptied with `overwrite`."""
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path}: expected a folder; there is a file of that name")
-        if path.exists() and any(path.iterdir()):
-            if not (path / "config.json").exists():
-                raise RunError(f"{path}: holds files that are not a run's; choose another --out")
+        if (path / "config.json").exists():
             if not overwrite:
                 raise RunError(f"{path}: holds a run already; give --resume to continue it, --overwrite to "
                                "replace it, or another --out")
+        else:
+            cls.require_usable(path, config)
         path.mkdir(parents=True, exist_ok=True)
         lock = _lock(path)
-        for name in ("metrics.csv", "evaluation.csv", "config.json", "versions.json"):
-            (path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "plots"):
+        # config.json is written first of a new run and stays in an old one: with it alone, a run can be resumed.
+        for name in FOLDERS:
             shutil.rmtree(path / name, ignore_errors=True)
-            (path / name).mkdir()
-        write_atomically(path / "versions.json", _json(versions()))
+        for name in FILES[1:]:
+            (path / name).unlink(missing_ok=True)
         write_atomically(path / "config.json", _json(dataclasses.asdict(config)))
-        run = cls(path)
-        run._lock = lock
-        run._start_metrics([])
-        return run
+        return cls(path)._begin(lock)
 
     @classmethod
     def reopen(cls, path, config):
-        """Continue a run. The configuration must be the one it was started with."""
+        """Continue a run. Configuration and versions must be those it was started with; it may be made longer."""
         run = cls(path)
-        differences = [f"{f.name}: {getattr(run.config, f.name)!r} in the run, {getattr(config, f.name)!r} asked for"
-                       for f in dataclasses.fields(Config)
-                       if getattr(run.config, f.name) != getattr(config, f.name)]
-        if differences:
-            raise RunError(f"{path}: cannot resume with another configuration:\n  " + "\n  ".join(differences))
-        run._lock = _lock(run.path)
-        for stale in run.path.glob("**/.*.partial"):
-            stale.unlink()
+        longer = run._require_same(config)
+        lock = _lock(run.path)
+        for partial in run.path.glob("**/.*.partial"):
+            partial.unlink()
+        try:
+            started = any((run.path / "checkpoints").glob("*"))
+            if started:
+                run._check_versions()
+            if longer:
+                _say(f"{path}: {config.iterations} iterations now, not {run.config.iterations}; the outer rate decays "
+                     "over the longer run from here on")
+                write_atomically(run.path / "config.json", _json(dataclasses.asdict(config)))
+                run.config = config
+            if not started:  # it was stopped before its first checkpoint
+                return run._begin(lock)
+        except BaseException:
+            lock.close()
+            raise
+        run._lock = lock
         return run
+
+    @classmethod
+    def require_usable(cls, path, config):
+        """Raise RunError if `path` holds anything but this configuration's run, or its start, or nothing."""
+        path = Path(path)
+        if (path / "config.json").exists():
+            cls(path)._require_same(config)
+        elif path.exists() and not path.is_dir():
+            raise RunError(f"{path}: expected a folder; there is a file of that name")
+        elif path.exists() and any(not _a_start(entry) for entry in path.iterdir()):
+            raise RunError(f"{path}: holds files that are not a run's; choose another --out")
+
+    def _require_same(self, config):
+        """Whether `config` is this run's but for more iterations; RunError if it differs in anything else."""
+        names = [f.name for f in dataclasses.fields(Config) if getattr(self.config, f.name) != getattr(config, f.name)]
+        longer = names == ["iterations"] and config.iterations > self.config.iterations
+        if names and not longer:
+            raise RunError(f"{self.path}: cannot resume with another configuration (but for more iterations):\n  "
+                           + "\n  ".join(f"{name}: {getattr(self.config, name)!r} in the run, "
+                                         f"{getattr(config, name)!r} asked for" for name in names))
+        return longer
+
+    def _begin(self, lock):
+        """The other files of a run that has only its config.json, open for writing."""
+        self._lock = lock
+        for name in FOLDERS:
+            (self.path / name).mkdir(exist_ok=True)
+        write_atomically(self.path / "versions.json", _json(versions()))
+        self._start_metrics([])
+        return self
+
+    def _check_versions(self):
+        """The same bits are promised for the same versions alone."""
+        try:
+            then = _read_json(self.path / "versions.json")
+            then = {"python": then["python"], **then["packages"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.path}/versions.json: cannot be read ({error})") from None
+        now = versions()
+        now = {"python": now["python"], **now["packages"]}
+        differences = [f"{name}: {then.get(name)} in the run, {version} here" for name, version in now.items()
+                       if then.get(name) != version]
+        if differences:
+            raise RunError(f"{self.path}: cannot resume with other versions, which give other numbers:\n  "
+                           + "\n  ".join(differences))
 
     def metrics(self):
         """metrics.csv as a list of dicts of numbers."""
         try:
             with open(self.path / "metrics.csv", newline="") as file:
-                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(f"{self.path}/metrics.csv: cannot be read ({error})") from None
+                return [{name: float(row[name]) for name in METRICS} for row in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+            raise RunError(f"{self.path}/metrics.csv: cannot be read ({error!r})") from None
 
     def _start_metrics(self, rows):
         """Write metrics.csv anew, with these lines of text after the header, and keep it open."""
@@ -107,33 +163,56 @@ class Run:
         self._metrics = open(self.path / "metrics.csv", "a", newline="")
 
     def append(self, row):
-        """One more row of metrics, flushed."""
-        csv.DictWriter(self._metrics, METRICS).writerow({name: _short(row[name]) for name in METRICS})
-        self._metrics.flush()
+        """One more row of metrics, on the disk."""
+        try:
+            csv.DictWriter(self._metrics, METRICS).writerow({name: _short(row[name]) for name in METRICS})
+            self._metrics.flush()
+            os.fsync(self._metrics.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path / "metrics.csv")) from error
 
     def save(self, state):
         """Write a checkpoint and drop those older than the last three."""
-        buffer = io.BytesIO()
-        np.savez(buffer, **_to_arrays(state), allow_pickle=False)
-        write_atomically(self.path / "checkpoints" / f"iteration-{state.iteration:06d}.npz", buffer.getvalue())
+        arrays, facts = _to_arrays(state)
+        checkpoints.write(self.path / "checkpoints" / f"iteration-{state.iteration:06d}.npz", arrays, **facts)
         for old in self._checkpoints()[:-KEPT]:
             old.unlink()
 
-    def load(self, template, warn=lambda text: print(text, file=sys.stderr)):
+    def load(self, template, warn=_say):
         """The newest checkpoint that can be read, as a State shaped like `template`; a damaged one is named."""
-        for path in reversed(self._checkpoints()):
+        found = self._checkpoints()
+        for path in reversed(found):
             try:
-                return _from_arrays(_read_arrays(path, _to_arrays(template)), template)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                state = _from_arrays(*checkpoints.read(path, _to_arrays(template)[0]), template)
+                if path.name != f"iteration-{state.iteration:06d}.npz":
+                    raise ValueError(f"it is of iteration {state.iteration}")
+                return state
+            except (OSError, ValueError) as error:
                 warn(f"{path}: damaged ({error}); trying the one before it")
         raise RunError(f"{self.path}/checkpoints: no checkpoint that can be read")
 
-    def cut_metrics(self, iteration):
-        """Drop the rows past `iteration`, which a continued run will write again."""
-        lines = (self.path / "metrics.csv").read_text().splitlines()[1:]
-        self._start_metrics(lines[:iteration])
+    def restore(self, template):
+        """The State to go on from, with metrics.csv cut back to it. `template`: the initial state."""
+        state = self.load(template) if self._checkpoints() else template
+        try:
+            rows = (self.path / "metrics.csv").read_text().splitlines()[1:]
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path}/metrics.csv: cannot be read ({error})") from None
+        if len(rows) < state.iteration:
+            raise RunError(f"{self.path}/metrics.csv: holds {len(rows)} rows; the checkpoint is of iteration "
+                           f"{state.iteration}")
+        self._start_metrics(rows[:state.iteration])
+        return state
+
+    def keep_failure(self, error):
+        """Write what led to a number that is not finite; returns the file."""
+        path = self.path / "failures" / f"iteration-{error.failure.iteration + 1:06d}.npz"
+        path.parent.mkdir(exist_ok=True)
+        replay.keep(path, self.config, error.failure, str(error))
+        return path
 
     def close(self):
+        """Let another process write to the run."""
         self._metrics.close()
         self._lock.close()
 
@@ -141,23 +220,17 @@ class Run:
         return sorted((self.path / "checkpoints").glob("iteration-*.npz"))
 
 
-def write_atomically(path, data):
-    """Write bytes so that a crash, or a full disk, leaves the old file or the new one whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def last_returns(metrics, count=50):
+    """(n, before, after): the mean returns before and after adaptation over the last n ≤ `count` rows."""
+    last = metrics[-count:]
+    before, after = (sum(row[name] for row in last) / len(last) if last else float("nan")
+                     for name in ("pre_return", "post_return"))
+    return len(last), before, after
+
+
+def _a_start(entry):
+    """Whether a file is what remains of a run that was stopped before it had its config.json."""
+    return entry.name == ".lock" or (entry.name.startswith(".") and entry.name.endswith(".partial"))
 
 
 def _lock(path):
@@ -172,40 +245,29 @@ def _lock(path):
 
 
 def _to_arrays(state):
-    """A State as named arrays; numbers as JSON."""
+    """A State as (named arrays, numbers)."""
     arrays = {f"meta/{name}": array for name, array in state.meta._asdict().items()}
     for name, moments in state.moments.items():
-        arrays[f"moments/{name}/first"] = moments.first
-        arrays[f"moments/{name}/second"] = moments.second
-    numbers = {"iteration": state.iteration, "env_steps": state.env_steps, "seconds": state.seconds,
-               "counts": {name: moments.count for name, moments in state.moments.items()}}
-    return {**arrays, "numbers": np.frombuffer(json.dumps(numbers).encode(), np.uint8)}
+        arrays |= {f"moments/{name}/first": moments.first, f"moments/{name}/second": moments.second}
+    return arrays, {"iteration": state.iteration, "env_steps": state.env_steps, "seconds": state.seconds,
+                    "counts": {name: moments.count for name, moments in state.moments.items()}}
 
 
-def _from_arrays(arrays, template):
-    numbers = json.loads(arrays["numbers"].tobytes())
-    moments = {name: Moments(arrays[f"moments/{name}/first"], arrays[f"moments/{name}/second"],
-                             numbers["counts"][name]) for name in template.moments}
-    meta = MetaParameters(**{name: arrays[f"meta/{name}"] for name in MetaParameters._fields})
-    return type(template)(meta, moments, numbers["iteration"], numbers["env_steps"], numbers["seconds"])
+def _from_arrays(arrays, facts, template):
+    try:
+        moments = {name: Moments(arrays[f"moments/{name}/first"], arrays[f"moments/{name}/second"],
+                                 _number(int, facts["counts"][name])) for name in template.moments}
+        meta = MetaParameters(**{name: arrays[f"meta/{name}"] for name in MetaParameters._fields})
+        return type(template)(meta, moments, *(_number(type(getattr(template, name)), facts[name])
+                                               for name in ("iteration", "env_steps", "seconds")))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its manifest lacks {error}") from None
 
 
-def _read_arrays(path, expected):
-    """The arrays of a checkpoint, each with the shape and dtype expected. Sizes are checked before memory is taken."""
-    with zipfile.ZipFile(path) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
-        if names != set(expected):
-            raise ValueError(f"expected {len(expected)} arrays of this configuration, found {len(names)} others")
-        for name, array in expected.items():
-            if archive.getinfo(name + ".npy").file_size > array.nbytes + 4096:
-                raise ValueError(f"{name}: larger than expected")
-    with np.load(path, allow_pickle=False) as arrays:
-        found = {name: arrays[name] for name in expected}
-    for name, array in expected.items():
-        if name != "numbers" and (found[name].shape, found[name].dtype) != (array.shape, array.dtype):
-            raise ValueError(f"{name}: expected {array.shape} {array.dtype}; found {found[name].shape} "
-                             f"{found[name].dtype}")
-    return found
+def _number(kind, value):
+    if type(value) is not kind or not 0 <= value < 2**63:
+        raise ValueError(f"its manifest says {value!r}, where a number is expected")
+    return value
 
 
 def _short(value):
@@ -215,6 +277,10 @@ def _short(value):
 
 def _json(value):
     return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def versions():

@@ -2,39 +2,32 @@
 
     repeat
         draw M tasks
-        explore:  roll out π_θ on each task                  → D_i^train       (again after each adaptation step)
-        adapt:    θ_i by (meta.1)
-        perform:  roll out π_θi on each task                 → D_i^test
+        explore, adapt, perform                              (`minorml/work.py`, in shares)
         learn:    mean over tasks of (meta.2)–(meta.5)       → Adam
 
-Every random number comes from `stream(seed, …)` with a key that says what it is for, so nothing depends on
-what was drawn before, and a run continues from a checkpoint as if it had never stopped.
+A run continues from a checkpoint as if it had never stopped, and its numbers are the same whoever did the work:
+gradients are added in the order of the tasks, and random numbers come from keyed streams.
 """
 
 import dataclasses
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from . import adam
-from .baseline import estimate_advantages, normalise
+from .baseline import pooled
 from .config import Config
 from .learner import make_learner
-from .meta import MetaParameters, adapt, outer_loss
+from .meta import MetaParameters
 from .presets import preset
 from .progress import Progress
+from .replay import Failure, NotFinite
 from .runs import Run
-from .tasks import sample_tasks, set_tasks
-
-INIT, DRAW_TASKS, TRAIN, EVALUATE = range(4)  # what a stream of random numbers is for
-
-
-def stream(seed, *key):
-    """A generator of its own for each key of integers."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+from .signals import first_signal_waits
+from .team import Team
+from .work import INIT, stream
 
 
 class State(NamedTuple):
@@ -57,66 +50,39 @@ def initial_state(learner):
     return State(meta, moments, iteration=0, env_steps=0, seconds=0.0)
 
 
-def stack(adapted):
-    """The θ_i of M pairs (θ_i, pullback) as one array, (M, P)."""
-    return np.stack([theta_i for theta_i, _ in adapted])
+def iterate(learner, team, state):
+    """One outer iteration of `team` → (next state, its row of metrics).
 
-
-def explore_and_adapt(learner, meta, steps, rngs):
-    """Roll out, adapt, and again: `steps` times, each on fresh transitions of the tasks that are set.
-
-    Returns a list with each step's trajectories (M of them), the M lists of batches, and the M (θ_i, pullback).
+    Raises NotFinite, with the state untouched, where a loss, gradient or parameter is not finite.
     """
-    config, policy, laf, method = learner.config, learner.policy, learner.laf, learner.method
-    explored, batches = [], [[] for _ in rngs]
-    adapted = [adapt(policy, laf, method, meta, [])] * len(rngs)
-    for _ in range(steps):
-        trajectories = learner.rollout(stack(adapted), rngs)
-        explored.append(trajectories)
-        for one, mine in zip(trajectories, batches):
-            advantages = None
-            if method.uses_rewards:
-                advantages, = normalise([estimate_advantages(one, config.discount)])
-                advantages = advantages.astype(config.dtype)
-            mine.append(one.batch(advantages))
-        adapted = [adapt(policy, laf, method, meta, mine) for mine in batches]
-    return explored, batches, adapted
+    begun = time.perf_counter()
+    config, meta, moments = learner.config, state.meta, state.moments
+    rate = adam.linear_decay(config.outer_rate, state.iteration, config.iterations)
 
+    def failed(error, tasks=(), *spread):
+        batches = team.evidence(tasks, state.meta, state.iteration, *spread) if tasks else []
+        return NotFinite(str(error), Failure(state.iteration, meta, moments, rate, list(tasks), batches))
 
-def iterate(learner, state):
-    """One outer iteration → (next state, its row of metrics).
+    try:
+        sampled = team.sample(meta, state.iteration)
+    except FloatingPointError as error:
+        raise failed(error) from error
+    mean, std = pooled([one.spread for one in sampled])
+    for _ in range(config.outer_steps):
+        parts = team.gradients(meta, state.meta, state.iteration, mean, std)
+        wrong = [i for i, one in enumerate(parts) if _not_finite(learner.policy, one)]
+        if wrong:
+            raise failed(f"{_not_finite(learner.policy, parts[wrong[0]])} of task {wrong[0]}: not finite",
+                         wrong, mean, std)
+        gradient = MetaParameters(*(sum(fields) / config.num_tasks for fields in zip(*(p.gradient for p in parts))))
+        try:
+            meta, moments = _update(config.learned, meta, moments, gradient, rate)
+        except FloatingPointError as error:
+            raise failed(error, range(config.num_tasks), mean, std) from error
 
-    Raises FloatingPointError, with the state untouched, where a loss, gradient or parameter is not finite.
-    """
-    start = time.perf_counter()
-    config, policy, meta = learner.config, learner.policy, state.meta
-    tasks = sample_tasks(config.distribution, stream(config.seed, DRAW_TASKS, state.iteration), config.num_tasks)
-    set_tasks(learner.envs, tasks, config.num_trajectories)
-    rngs = [stream(config.seed, TRAIN, state.iteration, i) for i in range(config.num_tasks)]
-
-    steps = config.adapt_steps if learner.method.adapts else 0
-    explored, pre, adapted = explore_and_adapt(learner, meta, steps, rngs)
-    performed = learner.rollout(stack(adapted), rngs)
-    advantages = normalise([estimate_advantages(one, config.discount) for one in performed])
-    post = [one.batch(a.astype(config.dtype)) for one, a in zip(performed, advantages)]
-
-    moments = state.moments
-    for k in range(config.outer_steps):
-        if k > 0:
-            adapted = [adapt(policy, learner.laf, learner.method, meta, mine) for mine in pre]
-        outer = [outer_loss(policy, theta_i, batch, config.clip) for (theta_i, _), batch in zip(adapted, post)]
-        if not np.isfinite([o.loss for o in outer]).all():
-            raise FloatingPointError(f"loss of the tasks: not finite: {[float(o.loss) for o in outer]}")
-        gradients = [pullback(o.gradient) for o, (_, pullback) in zip(outer, adapted)]
-        gradient = MetaParameters(*(sum(parts) / config.num_tasks for parts in zip(*gradients)))
-        rate = adam.linear_decay(config.outer_rate, state.iteration, config.iterations)
-        meta, moments = _update(config.learned, meta, moments, gradient, rate)
-
-    lived = sum(int(one.alive.sum()) for trajectories in [*explored, performed] for one in trajectories)
-    state = State(meta, moments, state.iteration + 1, state.env_steps + lived,
-                  state.seconds + time.perf_counter() - start)
-    before = [one.returns.mean() for one in (explored[0] if explored else performed)]
-    after = [one.returns.mean() for one in performed]
+    state = State(meta, moments, state.iteration + 1, state.env_steps + sum(one.env_steps for one in sampled),
+                  state.seconds + time.perf_counter() - begun)
+    before, after = [one.before for one in sampled], [one.after for one in sampled]
     row = {
         "iteration": state.iteration,
         "env_steps": state.env_steps,
@@ -125,24 +91,32 @@ def iterate(learner, state):
         "pre_return_std": np.std(before),
         "post_return": np.mean(after),
         "post_return_std": np.std(after),
-        "episodes": config.num_tasks * config.num_trajectories * (len(explored) + 1),
-        "loss": np.mean([o.loss for o in outer]),
+        "episodes": config.num_tasks * config.num_trajectories * (1 + learner.adapt_steps),
+        "loss": np.mean([one.loss for one in parts]),
         "gradient_norm": np.sqrt(sum(np.sum(getattr(gradient, name)**2) for name in config.learned)),
-        "log_std": policy.split(meta.theta)[1].mean(),
+        "log_std": learner.policy.split(meta.theta)[1].mean(),
         "alpha_norm": np.linalg.norm(meta.alpha),
-        "clip_fraction": np.mean([o.clip_fraction for o in outer]),
+        "clip_fraction": np.mean([one.clip_fraction for one in parts]),
     }
     return state, {name: value if isinstance(value, int) else float(value) for name, value in row.items()}
+
+
+def _not_finite(policy, part):
+    """The name of what is not finite in a task's contribution, or None."""
+    if not np.isfinite(part.loss):
+        return "loss"
+    weights, log_std = policy.split(part.gradient.theta)
+    if np.isfinite(weights).all() and not np.isfinite(log_std).all():
+        return "gradient in log σ"
+    return next((f"gradient in {name}" for name, g in part.gradient._asdict().items() if not np.isfinite(g).all()),
+                None)
 
 
 def _update(learned, meta, moments, gradient, rate):
     """One step of Adam on each learned field."""
     changed, new_moments = {}, {}
     for name in learned:
-        g = getattr(gradient, name)
-        if not np.isfinite(g).all():
-            raise FloatingPointError(f"gradient in {name}: not finite")
-        changed[name], new_moments[name] = adam.step(getattr(meta, name), g, moments[name], rate)
+        changed[name], new_moments[name] = adam.step(getattr(meta, name), getattr(gradient, name), moments[name], rate)
         if not np.isfinite(changed[name]).all():
             raise FloatingPointError(f"{name}: not finite after the update")
     return meta._replace(**changed), new_moments
@@ -156,7 +130,8 @@ class Trained(NamedTuple):
     metrics: list  # one dict per iteration
 
 
-def train(config, out=None, *, resume=False, overwrite=False, progress=True, make_envs=None, **fields):
+def train(config, out=None, *, resume=False, overwrite=False, progress=True, make_envs=None, workers=None,
+          executor=None, scheduler=None, **fields):
     """Meta-train.
 
     Parameters
@@ -166,6 +141,7 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, mak
     resume, overwrite : continue the run that `out` holds, or replace it
     progress : show progress on stderr
     make_envs : n ↦ a VectorEnv of n copies, for environments of your own; see `minorml/learner.py`
+    workers, executor, scheduler : who does the work, see `minorml/team.py`; the numbers do not depend on it
     **fields : fields of Config to change, for example seed=3, iterations=300
 
     Returns
@@ -177,43 +153,53 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, mak
     ValueError : a wrong preset, field or value
     RunError : `out` cannot be used as asked
     FloatingPointError : a quantity became infinite or NaN; the state before it is in the last checkpoint
+    WorkerError : a worker failed or died; the last finished iteration is in the last checkpoint
+    Stopped : SIGINT or SIGTERM came, and the iteration in hand was finished and saved
     """
     config = dataclasses.replace(preset(config) if isinstance(config, str) else config, **fields)
-    learner = make_learner(config, make_envs=make_envs)  # first: what is wrong with it shows before a file is made
-    with closing(learner.envs):
-        state, run, metrics = initial_state(learner), None, []
-        if out is not None and resume:
-            run = Run.reopen(out, config)
-            state = run.load(state)
-            run.cut_metrics(state.iteration)
-            metrics = run.metrics()
-        elif out is not None:
-            run = Run.create(out, config, overwrite)
-            run.save(state)
-
-        label = f"{config.method} seed {config.seed}"
-        try:
-            with threadpool_limits(1), Progress(config.iterations, state.iteration, label, progress) as shown:
+    learner = _shapes(config, make_envs)  # first: what is wrong with it shows before a file is made
+    state, metrics = initial_state(learner), []
+    with Team(config, make_envs, workers, executor, scheduler) as team, first_signal_waits() as stop_if_asked:
+        run = None
+        if out is not None:
+            run = Run.reopen(out, config) if resume else Run.create(out, config, overwrite)
+        with nullcontext() if run is None else closing(run):
+            if resume and run is not None:
+                state = run.restore(state)
+                metrics = run.metrics()
+            elif run is not None:
+                run.save(state)
+            label = f"{config.method} seed {config.seed}"
+            with Progress(config.iterations, state.iteration, label, progress) as shown:
                 while state.iteration < config.iterations:
-                    state, row = iterate(learner, state)
+                    stop_if_asked()
+                    state, row = _next(learner, team, state, run)
                     metrics.append(row)
-                    shown.update(before=row["pre_return"], after=row["post_return"])
                     if run is not None:
                         run.append(row)
-                        if state.iteration % config.checkpoint_every == 0:
-                            run.save(state)
-        except FloatingPointError as error:
-            raise FloatingPointError(f"iteration {state.iteration + 1}: {error}") from error
-        finally:  # however it ends, `state` is that of the last finished iteration
-            if run is not None:
-                run.save(state)
-                run.close()
+                        run.save(state)
+                    shown.update(before=row["pre_return"], after=row["post_return"])
     return Trained(config, state.meta, metrics)
+
+
+def _next(learner, team, state, run):
+    """`iterate`; where a number is not finite, what led to it is kept in the run's directory."""
+    try:
+        return iterate(learner, team, state)
+    except NotFinite as error:
+        kept = "" if run is None else f"; look through it with: minorml replay {run.keep_failure(error)}"
+        raise FloatingPointError(f"iteration {state.iteration + 1}: {error}{kept}") from error
 
 
 def load(path, make_envs=None):
     """The Trained of a run's directory, from its newest checkpoint. `make_envs` as for `train`."""
     run = Run(path)
-    learner = make_learner(run.config, 1, make_envs)
-    with closing(learner.envs):
-        return Trained(run.config, run.load(initial_state(learner)).meta, run.metrics())
+    state = run.load(initial_state(_shapes(run.config, make_envs)))
+    return Trained(run.config, state.meta, run.metrics())
+
+
+def _shapes(config, make_envs):
+    """A learner whose environments are closed again: its networks and spaces alone."""
+    learner = make_learner(config, 1, make_envs)
+    learner.envs.close()
+    return learner

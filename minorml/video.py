@@ -9,12 +9,12 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
+from .checkpoints import write_atomically
 from .finetune import finetune
 from .methods import METHODS
 from .policy import GaussianPolicy
 from .progress import Progress
 from .rollout import scale_actions, scale_observations
-from .runs import write_atomically
 from .tasks import describe
 
 MAX_FRAMES = 150  # longer episodes are thinned

@@ -1,7 +1,7 @@
 """The outer loop: it is reproducible, it resumes exactly, it learns, it stops where numbers go wrong."""
 
 import dataclasses
-import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ import pytest
 import minorml
 from minorml import Config, preset
 from minorml.learner import make_learner
-from minorml.meta import meta_gradient
+from minorml.meta import meta_gradient, outer_loss
 from minorml.methods import METHODS
-from minorml.train import explore_and_adapt, initial_state, iterate, stream
+from minorml.team import Team
+from minorml.train import initial_state, iterate
+from minorml.work import Share, explore_and_adapt, stream
 
-train_module = sys.modules["minorml.train"]  # `minorml.train` is the function
-
-SMALL = dict(num_tasks=3, num_trajectories=4, hidden=(8,), laf_hidden=(8,), iterations=4, checkpoint_every=2)
+SMALL = dict(num_tasks=3, num_trajectories=4, hidden=(8,), laf_hidden=(8,), iterations=4)
 
 
 def small(name="point/norml", **fields):
@@ -53,25 +53,23 @@ def test_same_seed_same_bytes_and_another_seed_another_run():
     assert flat(one.meta).tobytes() != flat(other.meta).tobytes()
 
 
-def test_the_update_is_adam_on_the_mean_of_the_meta_gradients():
+def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
     """One iteration, put together again from the public pieces."""
     config = small(dtype="float64", iterations=10, outer_steps=1)
     learner = make_learner(config)
     state = initial_state(learner)
     seen = []
-    after, row = iterate(learner, state)
 
     def remember(policy, theta_i, post, clip):
         seen.append(post)
         return outer_loss(policy, theta_i, post, clip)
 
-    outer_loss, train_module.outer_loss = train_module.outer_loss, remember
-    try:
-        iterate(learner, state)
-    finally:
-        train_module.outer_loss = outer_loss
-    rngs = [stream(config.seed, train_module.TRAIN, 0, i) for i in range(3)]
-    _, pre, _ = explore_and_adapt(learner, state.meta, 1, rngs)
+    monkeypatch.setattr("minorml.work.outer_loss", remember)
+    with Team(config) as team:
+        after, row = iterate(learner, team, state)
+    with closing(Share(config, range(3))) as share:
+        _, rngs = share.begin(0)
+        _, pre, _ = explore_and_adapt(share.learner, state.meta, 1, rngs)
     results = [meta_gradient(learner.policy, learner.laf, learner.method, state.meta, mine, post, config.clip)
                for mine, post in zip(pre, seen)]
     gradient = np.mean([flat(g) for _, g in results], axis=0)

@@ -1,0 +1,47 @@
+"""SIGINT and SIGTERM: the first lets the work in hand be finished, the second stops at once."""
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has asked to stop, and what was finished is saved. `signum` says which."""
+
+    def __init__(self, signum):
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@contextmanager
+def first_signal_waits():
+    """Within the context, the first SIGINT or SIGTERM is only noted; a second one raises `Stopped` where it strikes.
+
+    Yields a function that raises `Stopped` if a signal has been noted: call it where stopping is convenient. A signal
+    that the process was told to ignore stays ignored. Outside the main thread Python has no signals, and nothing is
+    changed.
+    """
+    noted = []
+
+    def handle(signum, _):
+        if noted:
+            raise Stopped(signum)
+        noted.append(signum)
+        os.write(2, b"\nminorml: stopping after this iteration; once more to stop at once\n")
+
+    def stop_if_asked():
+        if noted:
+            raise Stopped(noted[0])
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {s: handler for s, handler in before.items() if handler is not signal.SIG_IGN}
+    try:
+        for s in before:
+            signal.signal(s, handle)
+        yield stop_if_asked
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)

@@ -1,0 +1,158 @@
+"""The unit of work: what one outer iteration does for some of its tasks, whoever does it.
+
+    explore:  roll out π_θ on each task                  → D_i^train       (again after each adaptation step)
+    adapt:    θ_i by (meta.1)
+    perform:  roll out π_θi on each task                 → D_i^test
+    … and, once the advantages of all tasks are known to be normalised …
+    gradient: of L_out(θ_i; D_i^test) by (meta.2)–(meta.5)
+
+Nothing here depends on which tasks share a process, or on how often a task is done again: every random number
+comes from `stream(seed, …)` with a key that says what it is for, and the rows of a batch never depend on who else
+is in it. So a share of the work that was lost with its machine is simply done again elsewhere, to the same bits.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .baseline import Spread, estimate_advantages, normalise
+from .learner import make_learner
+from .meta import MetaParameters, adapt, outer_loss
+from .tasks import describe, sample_tasks, set_tasks
+
+INIT, DRAW_TASKS, TRAIN, EVALUATE = range(4)  # what a stream of random numbers is for
+
+
+def stream(seed, *key):
+    """A generator of its own for each key of integers."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def draw_tasks(config, iteration):
+    """The M tasks of an iteration (which is the number of those before it)."""
+    return sample_tasks(config.distribution, stream(config.seed, DRAW_TASKS, iteration), config.num_tasks)
+
+
+def stack(adapted):
+    """The θ_i of M pairs (θ_i, pullback) as one array, (M, P)."""
+    return np.stack([theta_i for theta_i, _ in adapted])
+
+
+def explore_and_adapt(learner, meta, steps, rngs, names=None):
+    """Roll out, adapt, and again: `steps` times, each on fresh transitions of the tasks that are set.
+
+    Returns a list with each step's trajectories (M of them), the M lists of batches, and the M (θ_i, pullback).
+    """
+    config, policy, laf, method = learner.config, learner.policy, learner.laf, learner.method
+    explored, batches = [], [[] for _ in rngs]
+    adapted = [adapt(policy, laf, method, meta, [])] * len(rngs)
+    for _ in range(steps):
+        trajectories = learner.rollout(stack(adapted), rngs, names)
+        explored.append(trajectories)
+        for one, mine in zip(trajectories, batches):
+            advantages = None
+            if method.uses_rewards:
+                advantages, = normalise([estimate_advantages(one, config.discount)])
+                advantages = advantages.astype(config.dtype)
+            mine.append(one.batch(advantages))
+        adapted = [adapt(policy, laf, method, meta, mine) for mine in batches]
+    return explored, batches, adapted
+
+
+class Sampled(NamedTuple):
+    """What is told of one task's rollouts."""
+
+    before: float  # mean return of the K trajectories before adaptation
+    after: float  # … and after it
+    env_steps: int
+    spread: Spread  # of the advantages after adaptation
+
+
+class TaskGradient(NamedTuple):
+    """What one task contributes to an update."""
+
+    loss: float
+    gradient: MetaParameters
+    clip_fraction: float
+
+
+class Kept(NamedTuple):
+    """What a share keeps of an iteration between `sample` and `gradients`."""
+
+    iteration: int
+    pre: list  # for each task its batches, one for each adaptation step
+    adapted: list  # its (θ_i, pullback) at the first update
+    post: list  # its Batch after adaptation
+    advantages: list  # of that batch, (N,) in float64, not normalised
+
+
+class Share:
+    """Some tasks of the meta-batch, with environments of their own.
+
+    config : Config
+    indices : which of the M tasks
+    make_envs : as for `make_learner`
+    """
+
+    def __init__(self, config, indices, make_envs=None):
+        self.indices = tuple(indices)
+        self.learner = make_learner(config, len(self.indices), make_envs)
+        self.kept = None  # of the iteration sampled last
+
+    def close(self):
+        self.learner.envs.close()
+
+    def begin(self, iteration):
+        """Set the tasks of an iteration → (their names for error messages, their generators)."""
+        config = self.learner.config
+        tasks = draw_tasks(config, iteration)
+        set_tasks(self.learner.envs, [tasks[i] for i in self.indices], config.num_trajectories)
+        return ([f"{i} ({describe(tasks[i])})" for i in self.indices],
+                [stream(config.seed, TRAIN, iteration, i) for i in self.indices])
+
+    def sample(self, meta, iteration):
+        """Explore, adapt and perform → [Sampled] of the tasks. The transitions stay here."""
+        learner, config = self.learner, self.learner.config
+        names, rngs = self.begin(iteration)
+        explored, pre, adapted = explore_and_adapt(learner, meta, learner.adapt_steps, rngs, names)
+        performed = learner.rollout(stack(adapted), rngs, names)
+        advantages = [estimate_advantages(one, config.discount) for one in performed]
+        self.kept = Kept(iteration, pre, adapted, [one.batch() for one in performed], advantages)
+        before = explored[0] if explored else performed
+        return [Sampled(float(before[k].returns.mean()), float(performed[k].returns.mean()),
+                        sum(int(trajectories[k].alive.sum()) for trajectories in [*explored, performed]),
+                        Spread.of(advantages[k]))
+                for k in range(len(self.indices))]
+
+    def gradients(self, meta, start, iteration, mean, std):
+        """The tasks' outer losses and meta-gradients at `meta` → [TaskGradient].
+
+        start : the MetaParameters that `sample` was given. Where its transitions are not here (another worker has
+            taken over), they are sampled again.
+        mean, std : of the advantages of all M tasks
+        """
+        self._recall(start, iteration)
+        config, _, policy, laf, method = self.learner
+        adapted = self.kept.adapted
+        if meta is not start:
+            adapted = [adapt(policy, laf, method, meta, batches) for batches in self.kept.pre]
+        results = []
+        for (theta_i, pullback), batch in zip(adapted, self._batches(mean, std)):
+            outer = outer_loss(policy, theta_i, batch, config.clip)
+            results.append(TaskGradient(float(outer.loss), pullback(outer.gradient), outer.clip_fraction))
+        return results
+
+    def evidence(self, tasks, start, iteration, mean, std):
+        """For those of these tasks (indices) that are in this share: (its batches before, its batch after)."""
+        self._recall(start, iteration)
+        return [(pre, post) for i, pre, post in zip(self.indices, self.kept.pre, self._batches(mean, std))
+                if i in tasks]
+
+    def _recall(self, start, iteration):
+        if self.kept is None or self.kept.iteration != iteration:
+            self.sample(start, iteration)
+
+    def _batches(self, mean, std):
+        """The tasks' batches after adaptation, their advantages normalised."""
+        return [batch._replace(advantages=((a - mean) / std).astype(self.learner.config.dtype))
+                for batch, a in zip(self.kept.post, self.kept.advantages)]
