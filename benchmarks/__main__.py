@@ -2,10 +2,11 @@
 
 import argparse
 
-from benchmarks import kernels, memory, phases, sampling
+from benchmarks import kernels, memory, phases, sampling, workers
 from minorml.runs import versions
 
-ALL = {"kernels": kernels.main, "phases": phases.main, "sampling": sampling.main, "memory": memory.main}
+ALL = {"kernels": kernels.main, "phases": phases.main, "sampling": sampling.main, "memory": memory.main,
+       "workers": workers.main}
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[*ALL, []], help="all of them by default")

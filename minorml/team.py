@@ -18,7 +18,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, TimeoutError
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
@@ -93,8 +93,8 @@ class Team:
             results = []
             for (_, assignment), future in zip(self._shares, futures):
                 try:
-                    results += future.result()
-                except FloatingPointError:
+                    results += self._wait(future)
+                except (FloatingPointError, WorkerError):
                     raise
                 except Exception as error:
                     raise WorkerError(f"{_tasks(assignment.indices)}: a worker failed: "
@@ -103,6 +103,18 @@ class Team:
         finally:
             for future in futures:
                 future.cancel()
+
+    def _wait(self, future):
+        """The future's result. A Dask cluster that has lost all its workers would keep us waiting for ever."""
+        while self._client is not None:
+            try:
+                return future.result(timeout=10)
+            except TimeoutError:
+                if future.done():
+                    break
+                if not self._client.scheduler_info(n_workers=-1)["workers"]:
+                    raise WorkerError("the cluster has no workers left") from None
+        return future.result()
 
     def __enter__(self):
         return self

@@ -1,0 +1,95 @@
+"""Workers: what two of them gain, what each kind costs, and what a thousand would ask of the one who coordinates."""
+
+import dataclasses
+import pickle
+import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+
+import numpy as np
+
+from benchmarks.systems import balancing, start
+from benchmarks.timing import in_turn, spread
+from minorml.presets import preset
+from minorml.team import Team
+from minorml.train import iterate
+
+
+def speed_up(name, learner, state, repetitions):
+    """One row: an iteration by one process of ours and by two, in turn."""
+    with Team(learner.config, workers=1) as one, Team(learner.config, workers=2) as two:
+        thetas = [iterate(learner, team, state)[0].meta.theta for team in (one, two)]
+        np.testing.assert_array_equal(*thetas)  # the same numbers first
+        a, b = in_turn(lambda: iterate(learner, one, state), lambda: iterate(learner, two, state), repetitions, 1)
+    print(f"| {name} | {spread(a)} | {spread(b)} | {np.median(a / b):.2f} |")
+
+
+def overhead(learner, state, repetitions=60):
+    """An iteration of the point agent by everyone who could do it, against doing it here."""
+    def executors(stack):
+        yield "2 threads", dict(executor=stack.enter_context(ThreadPoolExecutor(2)), workers=2)
+        yield "1 process", dict(workers=1)
+        yield "2 processes", dict(workers=2)
+        try:
+            from distributed import LocalCluster
+        except ImportError:
+            return
+        cluster = stack.enter_context(LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50))
+        yield "2 Dask workers", dict(scheduler=cluster.scheduler_address)
+
+    with ExitStack() as stack, Team(learner.config) as here:
+        for name, who in executors(stack):
+            with Team(learner.config, **who) as team:
+                a, b = in_turn(lambda: iterate(learner, here, state), lambda: iterate(learner, team, state),
+                               repetitions, 3)
+            print(f"| {name} | {spread(a)} | {spread(b)} | {1e3 * np.median(b - a):+.1f} |")
+
+
+class Instant(Executor):
+    """Answers at once what it has been given to answer; the messages are packed and unpacked as for a process."""
+
+    def __init__(self):
+        self.answers, self.bytes = {}, 0
+
+    def submit(self, function, assignment, method, arguments):
+        question = pickle.dumps((function, assignment, method, arguments))
+        answer = self.answers[method]
+        self.bytes += len(question) + len(answer)
+        future = Future()
+        future.set_result(pickle.loads(answer))
+        return future
+
+
+def coordinate(learner, state, workers):
+    """Seconds and bytes per iteration that coordinating takes, if every worker (with one task) answered at once."""
+    config = dataclasses.replace(learner.config, num_tasks=workers)
+    instant = Instant()
+    with Team(dataclasses.replace(config, num_tasks=1)) as one:
+        sampled = one.sample(state.meta, 0)
+        parts = one.gradients(state.meta, state.meta, 0, 0.0, 1.0)
+    instant.answers = {"sample": pickle.dumps(sampled), "gradients": pickle.dumps(parts)}
+    team = Team(config, executor=instant, workers=workers)
+    begun = time.perf_counter()
+    repetitions = max(3, 300 // workers)
+    for _ in range(repetitions):
+        iterate(learner._replace(config=config), team, state)
+    return (time.perf_counter() - begun) / repetitions, instant.bytes / repetitions
+
+
+def main():
+    cartpole = balancing()
+    cheetah = start(dataclasses.replace(preset("cheetah/norml"), num_trajectories=20, horizon=200))
+    print("### Two workers over one\n\nMilliseconds per outer iteration, in turn.\n")
+    print("| system | one process | two processes | speed-up |\n|---|---|---|---|")
+    speed_up("cart-pole, 500 steps", *cartpole, repetitions=10)
+    speed_up("half cheetah, 20 trajectories of 200 steps", *cheetah, repetitions=5)
+    print("\n### What each kind of worker costs on the point agent\n\nMilliseconds per outer iteration, in turn.\n")
+    print("| who | here | they | difference |\n|---|---|---|---|")
+    overhead(*start(preset("point/norml")))
+    print("\n### Coordinating many workers\n\nCart-pole; one task for each worker, which answers at once; messages "
+          "packed and unpacked.\n")
+    print("| workers | MB per iteration | coordinator, ms per iteration |\n|---|---|---|")
+    for workers in (1, 10, 100, 1000):
+        seconds, size = coordinate(*cartpole, workers)
+        print(f"| {workers} | {size / 1e6:.2f} | {1e3 * seconds:.1f} |")
+    print()

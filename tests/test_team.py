@@ -1,0 +1,159 @@
+"""Whoever does the work, the numbers are the same to the last bit; and who fails is named."""
+
+import dataclasses
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import SyncVectorEnv
+from test_train import flat, small
+
+import minorml
+from minorml.learner import make_learner
+from minorml.presets import preset
+from minorml.team import Team
+from minorml.train import initial_state, iterate
+from minorml.work import Share, draw_tasks
+
+CHEETAH = dataclasses.replace(preset("cheetah-small/norml"), num_trajectories=2, horizon=8, hidden=(4,),
+                              laf_hidden=(4,), iterations=2)
+CONFIGS = {
+    "point": small(num_tasks=5),
+    "rewards": small("point/maml", num_tasks=5),
+    "two steps, early ends": small("cartpole/norml", num_tasks=5, adapt_steps=2, horizon=40, outer_steps=2),
+    "nothing to adapt": small("point/dr", num_tasks=5),
+    "cheetah": CHEETAH,
+}
+
+
+def outcome(config, **who):
+    """Everything that training gives, the clock aside."""
+    trained = minorml.train(config, progress=False, **who)
+    return flat(trained.meta).tobytes(), [{**row, "seconds": 0} for row in trained.metrics]
+
+
+@pytest.fixture(params=CONFIGS)
+def config(request):
+    return CONFIGS[request.param]
+
+
+def test_the_same_bytes_for_threads_and_processes(config):
+    alone = outcome(config)
+    with ThreadPoolExecutor(3) as threads:
+        assert outcome(config, executor=threads) == alone
+        assert outcome(config, executor=threads, workers=1) == alone
+    assert outcome(config, workers=2) == alone
+
+
+@pytest.mark.parametrize("workers", [1, 4, 9])
+def test_the_same_bytes_for_any_number_of_processes(workers):
+    config = CONFIGS["two steps, early ends"]
+    assert outcome(config, workers=workers) == outcome(config)
+
+
+def test_the_same_bytes_on_a_pool_that_gives_a_share_to_whoever_is_free():
+    """There a process may be asked for gradients of what another has sampled: it samples again."""
+    config = CONFIGS["two steps, early ends"]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        assert outcome(config, executor=pool, workers=5) == outcome(config)
+
+
+def test_a_share_that_takes_over_gives_the_same_gradients():
+    config = CONFIGS["two steps, early ends"]
+    learner = make_learner(config, 1)
+    meta = initial_state(learner).meta
+    one, other = Share(config, [1, 2]), Share(config, [2])
+    one.sample(meta, 7)
+    (_, expected), (given,) = one.gradients(meta, meta, 7, 0.5, 2.0), other.gradients(meta, meta, 7, 0.5, 2.0)
+    assert given.loss == expected.loss and flat(given.gradient).tobytes() == flat(expected.gradient).tobytes()
+    for each in (learner.envs, one, other):
+        each.close()
+
+
+def test_a_task_does_not_depend_on_its_neighbours():
+    """… which is what makes shares possible."""
+    config = CONFIGS["two steps, early ends"]
+    learner = make_learner(config, 1)
+    meta = initial_state(learner).meta
+    together, alone = Share(config, range(5)), Share(config, [3])
+    assert together.sample(meta, 2)[3] == alone.sample(meta, 2)[0]
+    assert draw_tasks(config, 2) == draw_tasks(config, 2) != draw_tasks(config, 3)
+    for each in (learner.envs, together, alone):
+        each.close()
+
+
+class Breaks(gymnasium.Env):
+    """Somebody's environment, which fails for a negative tilt."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    tilt = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        if self.tilt < 0:
+            raise RuntimeError("the belt came off")
+        return np.zeros(1, np.float32), 0.0, False, False, {}
+
+
+def make_breaks(n):
+    return SyncVectorEnv([Breaks] * n)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_worker_that_raises_is_named_by_its_tasks(tmp_path, workers):
+    config = minorml.Config(env="breaks", vary=("tilt=choice:-1,1",), method="norml", horizon=3, num_tasks=4,
+                            num_trajectories=2, hidden=(4,), laf_hidden=(4,), iterations=2)
+    with pytest.raises(minorml.WorkerError, match=r"^tasks 0 to \d: a worker failed: RuntimeError: the belt came off"):
+        minorml.train(config, tmp_path / "run", make_envs=make_breaks, workers=workers, progress=False)
+    assert (tmp_path / "run/checkpoints/iteration-000000.npz").exists()
+
+
+def test_a_dead_worker_is_named_by_its_tasks_and_nobody_is_left_behind():
+    config = CONFIGS["point"]
+    learner = make_learner(config, 1)
+    with pytest.raises(minorml.WorkerError, match=r"^tasks 3 to 4: a worker failed: BrokenProcessPool"):
+        with Team(config, workers=2) as team:
+            state, _ = iterate(learner, team, initial_state(learner))
+            os.kill(team._processes[1], signal.SIGKILL)
+            iterate(learner, team, state)
+    for process in team._processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+    learner.envs.close()
+
+
+@pytest.mark.parametrize("who, message", [
+    (dict(workers=0), "workers: expected 1 or more; given 0"),
+    (dict(workers=2, scheduler="tcp://127.0.0.1:1"), "scheduler: expected neither workers nor an executor beside it"),
+])
+def test_who_cannot_work(tmp_path, who, message):
+    with pytest.raises(ValueError, match=message):
+        minorml.train(CONFIGS["point"], tmp_path / "run", progress=False, **who)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dask_cluster_that_loses_a_worker_in_the_middle():
+    distributed = pytest.importorskip("distributed", reason="optional extra `cluster`")
+    config = dataclasses.replace(CONFIGS["two steps, early ends"], iterations=8)
+    alone = outcome(config)
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        assert outcome(config, scheduler=cluster.scheduler_address) == alone
+        learner = make_learner(config, 1)
+        state, rows = initial_state(learner), []
+        with Team(config, scheduler=cluster.scheduler_address) as team:
+            victim = team._client.submit(os.getpid, workers=[sorted(team._client.scheduler_info()["workers"])[0]])
+            for k in range(config.iterations):
+                if k == 3:
+                    os.kill(victim.result(), signal.SIGKILL)
+                state, row = iterate(learner, team, state)
+                rows.append({**row, "seconds": 0})
+        learner.envs.close()
+    assert (flat(state.meta).tobytes(), rows) == alone
