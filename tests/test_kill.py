@@ -1,0 +1,335 @@
+"""Runs that are killed, stopped, or robbed of a worker or of the disk go on, to the same bytes.
+
+`pytest tests/test_kill.py --kills 200` kills two hundred times at random moments.
+"""
+
+import collections
+import dataclasses
+import functools
+import multiprocessing
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from gymnasium.vector import SyncVectorEnv
+from test_foreign import SLOPE, Slope
+from test_train import small
+
+import minorml
+from minorml import checkpoints
+from minorml.runs import KEPT, Run
+from minorml.work import draw_tasks
+
+TINY = dict(num_tasks=2, num_trajectories=2, hidden=(4,), laf_hidden=(4,), iterations=25)
+SIZES = {
+    "point/norml": TINY,
+    "cartpole-small/norml": {**TINY, "horizon": 20},
+    "cheetah-small/norml": {**TINY, "horizon": 20, "iterations": 15},
+}
+WORKERS = ("--workers", "2")
+
+
+def tiny(name="point/norml", **fields):
+    return small(name, **{**SIZES[name], **fields})
+
+
+def sizes(name="point/norml", **fields):
+    """`tiny` on the command line."""
+    fields = {**SIZES[name], **fields, "hidden": 4, "laf_hidden": 4}
+    return [option for field, value in fields.items() for option in ("--set", f"{field}={value}")]
+
+
+def command(out, *options, name="point/norml", **fields):
+    return ["train", "--preset", name, "--out", out, *sizes(name, **fields), *options]
+
+
+def rows(run):
+    """How many rows metrics.csv holds."""
+    path = run / "metrics.csv"
+    return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
+
+
+def newest(run):
+    return checkpoints.read(max((run / "checkpoints").glob("iteration-*.npz")))
+
+
+def saved(run):
+    """The iteration of the newest checkpoint; metrics.csv holds as many rows."""
+    assert newest(run)[1]["iteration"] == rows(run)
+    return rows(run)
+
+
+def remains(run):
+    """What a run leaves, but for the time it took: its newest checkpoint byte for byte, and metrics.csv."""
+    arrays, facts = newest(run)
+    lines = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    at = lines[0].index("seconds")
+    return ({name: array.tobytes() for name, array in arrays.items()}, {**facts, "seconds": None},
+            [line[:at] + line[at + 1:] for line in lines], list(run.rglob("*.partial")))
+
+
+@functools.cache
+def whole(config):
+    """What the run leaves that nothing happens to."""
+    with tempfile.TemporaryDirectory() as folder:
+        minorml.train(config, Path(folder, "run"), progress=False)
+        return remains(Path(folder, "run"))
+
+
+def finished(config, run):
+    """What the run leaves when it has gone on, in this process, to its end."""
+    minorml.train(config, run, resume=(run / "config.json").exists(), progress=False)
+    return remains(run)
+
+
+@pytest.fixture(scope="module")
+def tally(request):
+    """Where the kills fell; shown in the end."""
+    fell = collections.Counter()
+    yield fell
+    request.config.get_terminal_writer().line(f"\n{fell.total()} kills, to the same bytes: {dict(fell)}")
+
+
+def last_touched(run):
+    return run.stat().st_mtime_ns if run.exists() else None
+
+
+def kill_at_random(program, run, touched, first, last, rng):
+    """SIGKILL; one time in four while it starts, else between its first touch of the run and a bit past its end."""
+    if rng.random() < 0.25:
+        time.sleep(rng.uniform(0, 1.5))
+    else:
+        count = rng.randint(first, last)
+        program.until(lambda: program.ended() or last_touched(run) != touched and rows(run) >= count)
+        time.sleep(rng.uniform(0, 0.05))
+    program.process.kill()
+    status = program.wait()
+    assert status in (0, -signal.SIGKILL), program.said()
+    if not (run / "config.json").exists():
+        return "before config.json"
+    if any(run.rglob("*.partial")):
+        return "inside a write"
+    if status == 0 or not any(run.glob("checkpoints/*")):
+        return "after the end" if status == 0 else "before the first checkpoint"
+    return "between row and checkpoint" if newest(run)[1]["iteration"] < rows(run) else "elsewhere"
+
+
+def test_killed_at_random_moments(start, tmp_path, tally, seed, kills):
+    rng, run, name, fell = random.Random(seed), tmp_path / "run", list(SIZES)[seed % 3], []
+    workers = WORKERS if seed % 3 == seed // 3 % 3 else ()
+    expected = whole(tiny(name))
+    for _ in range(kills):
+        resume = ["--resume"] if (run / "config.json").exists() else []
+        touched, first = last_touched(run), rows(run)
+        program = start(command(run, *workers, *resume, name=name))
+        fell.append(kill_at_random(program, run, touched, first, tiny(name).iterations, rng))
+    assert finished(tiny(name), run) == expected, f"seed {seed}, {name} {workers}, killed {fell}"
+    tally.update(fell)
+
+
+def train_and_die(nth, run):
+    """Train, and be killed before the n-th operation on a file of the run."""
+    left = iter(range(nth - 1, -1, -1))
+
+    def hook(event, arguments):
+        if (event in ("open", "os.rename", "os.remove", "os.mkdir", "shutil.rmtree")
+                and str(run) in str(arguments[0]) and next(left, None) == 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    finished(tiny(iterations=KEPT), run)
+
+
+def test_killed_before_each_operation_on_a_file(tmp_path):
+    """Before its n-th operation, and when it goes on, before the n-th again; for every n that there is."""
+    expected, nth, statuses = whole(tiny(iterations=KEPT)), 0, [None]
+    while statuses[0] != 0:
+        nth, statuses = nth + 1, []
+        for _ in range(2):
+            life = multiprocessing.get_context("fork").Process(target=train_and_die, args=[nth, tmp_path / str(nth)])
+            life.start()
+            life.join(60)
+            statuses.append(life.exitcode)
+        assert set(statuses) <= {0, -signal.SIGKILL}, nth
+        assert finished(tiny(iterations=KEPT), tmp_path / str(nth)) == expected, nth
+    assert nth > 25
+
+
+def stopped(start, run, strike, *options):
+    """A run of 60 iterations that after some of them is struck → (exit status, what it said); it can be finished."""
+    program = start(command(run, *options, iterations=60))
+    program.until(lambda: rows(run) >= 3)
+    strike(program)
+    status, said = program.wait(), program.said()
+    assert "Traceback" not in said and 3 <= saved(run) < 60, said
+    assert finished(tiny(iterations=60), run) == whole(tiny(iterations=60))
+    return status, said
+
+
+@pytest.mark.parametrize("signum, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("workers, send", [((), os.kill), (WORKERS, os.kill), (WORKERS, os.killpg)])
+def test_a_signal_stops_a_run(start, tmp_path, workers, send, signum, status):
+    """To the process alone, or to the whole group, as Ctrl-C in a terminal."""
+    code, said = stopped(start, tmp_path, lambda program: send(program.pid, signum), *workers)
+    assert code == status and "stopping after this iteration" in said
+    assert f"stopped by {signum.name}; --resume goes on from the last finished iteration" in said
+
+
+def test_two_signals_do_not_wait_for_a_worker_that_hangs(start, tmp_path):
+    def strike(program):
+        os.kill(program.workers()[0], signal.SIGSTOP)
+        time.sleep(0.5)  # by now the others wait for it
+        for _ in range(2):
+            os.killpg(program.pid, signal.SIGINT)
+            program.until(lambda: "once more to stop at once" in program.said())
+
+    code, said = stopped(start, tmp_path, strike, *WORKERS)
+    assert code == 130 and "minorml: stopped by SIGINT" in said
+
+
+@pytest.mark.parametrize("signals, iterations", [(1, 4), (2, 3)])
+def test_one_signal_waits_for_the_iteration_in_hand_and_two_do_not(tmp_path, monkeypatch, signals, iterations):
+    train = sys.modules["minorml.train"]
+
+    def iterate(learner, team, state, iterate=train.iterate):
+        for _ in range(signals if state.iteration == 3 else 0):
+            signal.raise_signal(signal.SIGTERM)
+        return iterate(learner, team, state)
+
+    monkeypatch.setattr(train, "iterate", iterate)
+    with pytest.raises(minorml.Stopped, match="SIGTERM"):
+        minorml.train(tiny(), tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    assert saved(tmp_path / "run") == iterations
+    assert finished(tiny(), tmp_path / "run") == whole(tiny())
+
+
+def test_a_killed_worker_ends_the_run_and_its_tasks_are_named(start, tmp_path):
+    code, said = stopped(start, tmp_path, lambda program: os.kill(program.workers()[-1], signal.SIGKILL), *WORKERS)
+    assert code == 1 and re.search("^minorml: failed: task [01]: a worker failed: ", said, re.MULTILINE), said
+
+
+def test_a_worker_that_dies_while_it_has_nothing_to_do(tmp_path, monkeypatch):
+    def save_and_kill(run, state, save=Run.save):
+        save(run, state)
+        if state.iteration == 2:
+            multiprocessing.active_children()[0].kill()
+            time.sleep(0.5)  # by now its death is known
+
+    monkeypatch.setattr(Run, "save", save_and_kill)
+    with pytest.raises(minorml.WorkerError, match="task [01]: a worker failed"):
+        minorml.train(tiny(), tmp_path / "run", workers=2, progress=False)
+    assert saved(tmp_path / "run") == 2 and not multiprocessing.active_children()
+
+
+class Broken(Slope):
+    """It breaks on one slope."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def step(self, action):
+        if self.tilt == self.at:
+            raise RuntimeError("a gear broke")
+        return super().step(action)
+
+
+def make_broken(n, at):
+    return SyncVectorEnv([functools.partial(Broken, at)] * n)
+
+
+def test_an_environment_that_fails_in_a_worker_has_its_tasks_named():
+    config = dataclasses.replace(SLOPE, num_tasks=4)
+    at = draw_tasks(config, 0)[3]["tilt"]
+    with pytest.raises(minorml.WorkerError, match="^tasks 2 to 3: a worker failed: RuntimeError: a gear broke"):
+        minorml.train(config, workers=2, make_envs=functools.partial(make_broken, at=at), progress=False)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("file, room", [("iteration-[0-9]*.npz", -500), ("metrics.csv", 500)])
+def test_a_file_that_cannot_grow(start, tmp_path, file, room):
+    """A limit on the size of files, below a checkpoint's; or above it, where metrics.csv strikes it in the end."""
+    config = tiny(iterations=120)
+    program = start(command(tmp_path, iterations=120))
+    program.until(lambda: rows(tmp_path) >= 3)
+    size = min(path.stat().st_size for path in tmp_path.glob("checkpoints/iteration-*.npz"))
+    resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
+    assert program.wait() == 1 and "Traceback" not in program.said()
+    assert re.search(rf"^minorml: failed: .*File too large.*/{file}", program.said(), re.MULTILINE), program.said()
+    assert 3 <= newest(tmp_path)[1]["iteration"] < 120 and minorml.load(tmp_path).config == config
+    assert finished(config, tmp_path) == whole(config)
+
+
+ON_A_SMALL_DISK = """
+disk=$1; mount -t tmpfs -o size=$2 none "$disk" || exit 99
+shift 2; "$@"; echo "status $?"; cp -r "$disk/run" "$disk.full"
+mount -o remount,size=1m "$disk"; "$@" --resume; echo "status $?"; cp -r "$disk/run" "$disk.more"
+"""
+
+
+def test_a_full_disk(tmp_path):
+    """There is room for three checkpoints and not for a fourth; then there is more."""
+    whole(tiny())
+    minorml.train(tiny(iterations=1), tmp_path / "one", progress=False)
+    pages = -(-max(path.stat().st_size for path in tmp_path.rglob("*.npz")) // 4096)
+    (tmp_path / "disk").mkdir()
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, "sh", tmp_path / "disk",
+                           str((4 * pages + 2) * 4096), sys.executable, "-m", "minorml",
+                           *command(tmp_path / "disk/run")], capture_output=True, text=True, timeout=120)
+    if done.returncode == 99 or done.stderr.startswith("unshare:"):
+        pytest.skip(f"a disk of our own is not allowed here: {done.stderr}")
+    assert re.findall("status .*", done.stdout) == ["status 1", "status 0"], done
+    assert re.search("^minorml: failed: .*No space left on device.*disk/run/.*00003.npz", done.stderr, re.MULTILINE)
+    assert "Traceback" not in done.stderr
+    assert minorml.load(tmp_path / "disk.full").metrics[-1]["iteration"] >= 2
+    assert remains(tmp_path / "disk.more") == whole(tiny())
+
+
+SWEEP = ["sweep", "--presets", "point/norml", "--seeds", "0-2", *WORKERS, *sizes(iterations=60), "--out"]
+SWEPT = {f"point-norml-{seed}": tiny(iterations=60, seed=seed) for seed in range(3)}
+
+
+def begin_sweep(start, out):
+    """A sweep, when two of its runs are in the middle."""
+    program = start([*SWEEP, out])
+    program.until(lambda: all(rows(out / name) >= 3 for name in list(SWEPT)[:2]))
+    return program
+
+
+def test_a_killed_sweep_goes_on(start, tmp_path):
+    program = begin_sweep(start, tmp_path)
+    program.process.kill()
+    program.wait()
+    assert start([*SWEEP, tmp_path]).wait() == 0
+    for name, config in SWEPT.items():
+        assert remains(tmp_path / name) == whole(config), name
+
+
+def test_a_signal_stops_a_sweep(start, tmp_path):
+    program = begin_sweep(start, tmp_path)
+    os.killpg(program.pid, signal.SIGINT)
+    assert program.wait() == 130 and "stopped by SIGINT" in program.said() and "Traceback" not in program.said()
+    assert all(3 <= saved(tmp_path / name) < 60 for name in list(SWEPT)[:2])
+    for name, config in SWEPT.items():
+        assert finished(config, tmp_path / name) == whole(config), name
+
+
+def test_a_run_killed_in_a_sweep_leaves_the_others_alone(start, tmp_path):
+    program, lock = begin_sweep(start, tmp_path), os.path.realpath(tmp_path / "point-norml-1/.lock")
+    os.kill(next(pid for pid in program.workers()
+                 if any(os.path.realpath(file) == lock for file in Path(f"/proc/{pid}/fd").iterdir())), signal.SIGKILL)
+    assert program.wait() == 1 and "Traceback" not in program.said()
+    assert re.search("failed: 1 of 3 runs failed: .*/point-norml-1; the same command goes on", program.said())
+    assert re.search("^point-norml-1 .* killed by SIGKILL", program.said("out"), re.MULTILINE)
+    assert saved(tmp_path / "point-norml-1") < 60
+    for name in ("point-norml-0", "point-norml-2"):
+        assert remains(tmp_path / name) == whole(SWEPT[name]), name
+    assert finished(SWEPT["point-norml-1"], tmp_path / "point-norml-1") == whole(SWEPT["point-norml-1"])
