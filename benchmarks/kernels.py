@@ -15,6 +15,8 @@ def arguments(name, rows, rng):
     return {
         "tanh_times_slope": lambda: [array(rows, 50) for _ in range(2)],
         "tanh_times_slope_tangent": lambda: [array(rows, 50) for _ in range(4)],
+        "add_bias_formula": lambda: [array(rows, 50), array(1, 50)],
+        "one_column_formula": lambda: [array(rows, 1), array(50, 1)],
         "outer_rows_formula": lambda: [array(rows, 50), array(rows, 50), array(rows, 50, 50)],
         "discounted_sums_formula": lambda: [array(25, rows // 25, dtype=np.float64), 0.9],
     }[name]()

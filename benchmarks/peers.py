@@ -1,10 +1,9 @@
-"""Against jitted automatic differentiation: the same numbers first, then the time, in turn."""
+"""Against jitted automatic differentiation (JAX, extra `peers`): the same numbers first, then the time, in turn."""
 
 import dataclasses
 import os
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
@@ -17,157 +16,192 @@ from minorml.team import Team
 from minorml.train import iterate
 from minorml.work import TRAIN, Share, draw_tasks, stream
 
+SHAPES = "scan", "vmap"  # how JAX goes through the tasks; the faster one counts
 
-def systems(dtype):
-    """name → (learner, state); cart-pole with a policy under which every episode is full."""
-    return {"point": start(dataclasses.replace(preset("point/norml"), dtype=dtype)),
-            "point-sparse": start(dataclasses.replace(preset("point-sparse/norml"), dtype=dtype)),
-            "cartpole": balancing(dtype=dtype)}
+
+def system(name, dtype="float32"):
+    """(learner, state); cart-pole with a policy under which every episode is full."""
+    return balancing(dtype=dtype) if name == "cartpole" else start(
+        dataclasses.replace(preset(f"{name}/norml"), dtype=dtype))
 
 
 @contextmanager
-def two_threads(config):
-    """A team of two threads here."""
-    with ThreadPoolExecutor(2) as threads, Team(config, executor=threads) as team:
-        yield team
+def teams(config):
+    """One thread here, and two."""
+    with ThreadPoolExecutor(2) as pool, Team(config) as one, Team(config, executor=pool) as two:
+        yield {"1 thread": one, "2 threads": two}
 
 
-def gradient_cases(learner, state):
-    """(ours, theirs): the mean meta-gradient over the tasks of one iteration's batches; theirs by shape."""
-    import jax
-    from benchmarks import peer_jax
-    config, meta = learner.config, state.meta
+def fastest(calls, repetitions=5):
+    """The name of the call with the smallest median time."""
+    return min(calls, key=lambda name: np.median([seconds(calls[name]) for _ in range(repetitions)]))
+
+
+def our_gradient(learner, state, team):
+    """What computes the mean meta-gradient over the tasks of the first iteration's batches, adaptation included."""
+    sampled = team.sample(state.meta, 0)
+    mean, std = advantages(learner.config, state)
+    again = state.meta._replace(theta=state.meta.theta.copy())  # not the very one, so that tasks are adapted anew
+
+    def gradient():
+        parts = team.gradients(again, state.meta, 0, mean, std)
+        return [sum(fields) / len(sampled) for fields in zip(*(part.gradient for part in parts))]
+
+    return gradient
+
+
+def advantages(config, state):
     with closing(Share(config, range(config.num_tasks))) as share:
-        sampled = share.sample(meta, 0)
+        share.sample(state.meta, 0)
         A = np.concatenate(share.kept.advantages)
-        mean, std = A.mean(), A.std()
-        evidence = share.evidence(range(config.num_tasks), meta, 0, mean, std)
-    assert all(len(batch.states) == config.num_trajectories * config.horizon for (batch,), _ in evidence)
+    return A.mean(), A.std()
+
+
+def their_gradient(learner, state, shape):
+    """The same by JAX."""
+    import jax
+
+    from benchmarks import peer_jax
+    config = learner.config
+    with closing(Share(config, range(config.num_tasks))) as share:
+        share.sample(state.meta, 0)
+        batches = share.evidence(range(config.num_tasks), state.meta, 0, *advantages(config, state))
+    assert all(len(post.states) == config.num_trajectories * config.horizon for _, post in batches)
 
     def rows(batch):
         A = np.zeros_like(batch.log_probs) if batch.advantages is None else batch.advantages
         return peer_jax.Rows(*batch[:3], batch.log_probs, np.ones_like(A), A)
 
-    pre, post = (jax.tree.map(lambda *x: jax.numpy.stack(x), *map(rows, batches))
-                 for batches in ([p for (p,), _ in evidence], [q for _, q in evidence]))
-    theirs_meta = peer_jax.Meta(*map(jax.numpy.asarray, meta))
-    sizes = dict(sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes, clip=config.clip)
-
-    def theirs(shape):
-        return jax.block_until_ready(peer_jax.meta_gradient(theirs_meta, pre, post, shape=shape, **sizes))
-
-    return (mean, std), theirs, sampled
+    pre, post = (jax.tree.map(lambda *x: jax.numpy.stack(x), *map(rows, side))
+                 for side in ([pre for (pre,), _ in batches], [post for _, post in batches]))
+    meta = peer_jax.Meta(*map(jax.numpy.asarray, state.meta))
+    return lambda: jax.block_until_ready(peer_jax.meta_gradient(
+        meta, pre, post, sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes, clip=config.clip,
+        shape=shape))[1]
 
 
-def meta_gradients(name, dtype, repetitions):
-    learner, state = systems(dtype)[name]
-    (mean, std), theirs, _ = gradient_cases(learner, state)
-    again = state.meta._replace(theta=state.meta.theta.copy())  # not the very one: so that adaptation is timed too
-    with two_threads(learner.config) as team:
-        team.sample(state.meta, 0)
-
-        def ours():
-            parts = team.gradients(again, state.meta, 0, mean, std)
-            return [sum(fields) / len(parts) for fields in zip(*(part.gradient for part in parts))]
-
-        _, expected = theirs("scan")
-        for x, y in zip(ours(), expected):
-            scale = np.abs(np.asarray(y)).max()
-            np.testing.assert_allclose(x, y, atol=(1e-4 if dtype == "float32" else 1e-10) * scale, rtol=0)
-        best = min(("scan", "vmap"), key=lambda shape: np.median([seconds(lambda: theirs(shape)) for _ in range(6)]))
-        a, b = in_turn(lambda: theirs(best), ours, repetitions)
-    print(f"| meta-gradient, {name}, {dtype} | {spread(b)} | {spread(a)} ({best}) | {np.median(a / b):.2f} |")
+def compare_gradients(name, dtype, repetitions):
+    learner, state = system(name, dtype)
+    with teams(learner.config) as ours_by:
+        ours = {how: our_gradient(learner, state, team) for how, team in ours_by.items()}
+        theirs = {shape: their_gradient(learner, state, shape) for shape in SHAPES}
+        for x, y in zip(ours["2 threads"](), theirs["scan"]()):
+            tolerance = 1e-4 if dtype == "float32" else 1e-10  # of sums over 2,500 to 125,000 rows
+            np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * np.abs(y).max())
+        how, shape = fastest(ours), fastest(theirs)
+        a, b = in_turn(theirs[shape], ours[how], repetitions)
+    print(f"| meta-gradient, {name}, {dtype} | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
 
 
-def iterations(name, repetitions):
+def their_iteration(learner, state, shape):
+    """What does one whole iteration by JAX, from given starts and noises or its own."""
     import jax
+
     from benchmarks import peer_jax
-    learner, state = systems("float32")[name]
     config = learner.config
     M, T, K, U = config.num_tasks, config.horizon, config.num_trajectories, learner.policy.act_dim
-    options = dict(system=name, sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes,
-                   discount=config.discount, clip=config.clip, outer_steps=config.outer_steps)
+    name = "cartpole" if "CartPole" in config.env else "point-sparse" if "Sparse" in config.env else "point"
     meta = peer_jax.Meta(*map(jax.numpy.asarray, state.meta))
     zeros = jax.tree.map(jax.numpy.zeros_like, meta)
-    first_states = "uniform" if name == "cartpole" else "zeros"
-    tasks = np.array([list(task.values())[0] for task in draw_tasks(config, 0)])
+    tasks = np.array([value for task in draw_tasks(config, 0) for value in task.values()])
 
-    def theirs(shape, given=None):
-        starts, noises = given or peer_jax.draw(jax.random.key(0), (M, T, K, U), first_states, "float32")
+    def iteration(given=None):
+        starts, noises = given or peer_jax.draw(
+            jax.random.key(0), (M, T, K, U), "uniform" if name == "cartpole" else "zeros", config.dtype)
         return jax.block_until_ready(peer_jax.iteration(
-            meta, (zeros, zeros), 0, config.outer_rate, starts, noises, tasks, shape=shape, **options))
+            meta, (zeros, zeros), 0, config.outer_rate, starts, noises, tasks, system=name, shape=shape,
+            sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes, discount=config.discount,
+            clip=config.clip, outer_steps=config.outer_steps))
 
-    with two_threads(config) as threads, Team(config) as alone:
-        (after, row), expected = iterate(learner, alone, state), theirs("scan", same_numbers(learner, state))
-        np.testing.assert_allclose(row["post_return"], expected[-1], rtol=1e-4)
-        np.testing.assert_allclose(after.meta.offset, expected[0].offset, atol=0.05 * config.outer_rate)
-        best = min(("scan", "vmap"), key=lambda shape: np.median([seconds(lambda: theirs(shape)) for _ in range(4)]))
-        one, two = in_turn(lambda: iterate(learner, alone, state), lambda: iterate(learner, threads, state), 10)
-        team, how = (alone, "1 thread") if np.median(one) < np.median(two) else (threads, "2 threads")
-        a, b = in_turn(lambda: theirs(best), lambda: iterate(learner, team, state), repetitions)
-    print(f"| iteration, {name} | {spread(b)} ({how}) | {spread(a)} ({best}) | {np.median(a / b):.2f} |")
+    return iteration
 
 
-def same_numbers(learner, state):
+def our_numbers(learner):
     """The starts and noises of our first iteration, for their program."""
     config = learner.config
-    shape = config.horizon, config.num_trajectories, learner.policy.act_dim
+    M, K = config.num_tasks, config.num_trajectories
     starts, noises = [], []
-    with closing(Share(config, range(config.num_tasks))) as share:
-        rngs = [stream(config.seed, TRAIN, 0, i) for i in range(config.num_tasks)]
+    with closing(Share(config, range(M))) as share:
+        envs = share.learner.envs
+        rngs = [stream(config.seed, TRAIN, 0, i) for i in range(M)]
         for _ in range(2):
-            noises.append(np.stack([rng.standard_normal(shape) for rng in rngs]).astype(np.float32))
-            envs = share.learner.envs
-            envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=config.num_trajectories)])
-            starts.append(envs.unwrapped._states.reshape(config.num_tasks, config.num_trajectories, -1))
+            noises.append(np.stack([rng.standard_normal((config.horizon, K, learner.policy.act_dim))
+                                    for rng in rngs]).astype(config.dtype))
+            envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
+            starts.append(envs.unwrapped._states.reshape(M, K, -1))
     return starts, noises
 
 
-OURS = """
-import minorml
-from benchmarks.systems import balancing
-learner, state = balancing(dtype={dtype!r})
-with minorml.team.Team(learner.config) as team:
-    team.sample(state.meta, 0)
-    {work}
-"""
+def compare_iterations(name, repetitions):
+    learner, state = system(name)
+    with teams(learner.config) as ours_by:
+        ours = {how: lambda team=team: iterate(learner, team, state) for how, team in ours_by.items()}
+        theirs = {shape: their_iteration(learner, state, shape) for shape in SHAPES}
+        (after, row), (expected, *_, after_adaptation) = ours["1 thread"](), theirs["scan"](our_numbers(learner))
+        np.testing.assert_allclose(row["post_return"], after_adaptation, rtol=1e-3)
+        moved, as_expected = after.meta.offset - state.meta.offset, expected.offset - state.meta.offset
+        assert np.corrcoef(moved, as_expected)[0, 1] > 0.99  # Adam's first steps are signs: small gradients may differ
+        how, shape = fastest(ours, 3), fastest(theirs, 3)
+        a, b = in_turn(theirs[shape], ours[how], repetitions)
+    print(f"| iteration, {name}, float32 | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
 
 
-def in_a_process(code, **environment):
-    """Run Python code by itself → (seconds from its start to its end, peak resident memory in MiB)."""
-    done = []
-    code += "\nimport resource; print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+def in_a_process(work, warm_up=True, **environment):
+    """Run a function of this module in a process of its own → (seconds in all, peak resident MiB)."""
+    code = (f"from benchmarks import peers\npeers.{work}\nimport resource\n"
+            "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)")
+    peaks = []
 
     def run():
-        done.append(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True,
-                                   env={**os.environ, **environment}).stdout)
+        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, **environment})
+        peaks.append(float(done.stdout.split("PEAK")[1]))
 
-    took = seconds(run)
-    return took, float(done[0].split("PEAK")[1])
+    if warm_up:
+        run()
+    return np.array([seconds(run) for _ in range(3)]), peaks[-1]
 
 
-FIRST_UPDATE = {
-    "minorml": "import minorml\nminorml.train('cartpole/norml', iterations=1, progress=False)",
-    "JAX": "from benchmarks.peers import their_first_update\ntheir_first_update()",
-}
-MEMORY = {
-    "minorml": "from benchmarks.peers import our_gradient\nour_gradient({gradient})",
-    "JAX": "from benchmarks.peers import their_gradient\ntheir_gradient({gradient})",
-}
+def our_first_update():
+    learner, state = system("cartpole")
+    with Team(learner.config) as team:
+        iterate(learner, team, state)
 
 
 def their_first_update():
-    """One jitted iteration of cart-pole, from nothing."""
-    import jax
-    from benchmarks import peer_jax
-    config = preset("cartpole/norml")
-    sizes, laf_sizes = (4, 50, 50, 1), (9, 50, 50, 1)
-    P, Q = (sum(n * m + m for n, m in zip(s, s[1:])) for s in (sizes, laf_sizes))
-    rng = np.random.default_rng(0)
-    meta = peer_jax.Meta(*(jax.numpy.asarray(0.1 * rng.standard_normal(n), "float32")
-                           for n in (P + 1, P + 1, Q, P + 1)))
-    zeros = jax.tree.map(jax.numpy.zeros_like, meta)
-    starts, noises = peer_jax.draw(jax.random.key(0), (10, 500, 25, 1), "uniform", "float32")
-    jax.block_until_ready(peer_jax.iteration(
-        meta, (zeros, zeros), 0, config.outer_rate, starts, noises, np.zeros(10), system="cartpole", sizes=sizes,
-        laf_sizes=laf_sizes, discount=config.discount, clip=0.2, outer_steps=1, shape="scan"))
+    learner, state = system("cartpole")
+    their_iteration(learner, state, "scan")()
+
+
+def our_peak():
+    learner, state = system("cartpole")
+    with Team(learner.config) as team:
+        our_gradient(learner, state, team)()
+
+
+def their_peak(shape):
+    their_gradient(*system("cartpole"), shape)()
+
+
+def nothing():
+    """What stands in memory before: the packages, the environments and the batches."""
+    their_gradient(*system("cartpole"), "scan")
+
+
+def main():
+    print("### Against JAX, jitted\n")
+    print("Milliseconds, in turn in one process on two cores; the ratio is theirs over ours.\n")
+    print("| | minorml | JAX | ratio |\n|---|---|---|---|")
+    for name, repetitions in ("cartpole", 10), ("point", 60):
+        for dtype in "float32", "float64":
+            compare_gradients(name, dtype, repetitions)
+    for name, repetitions in ("point", 60), ("point-sparse", 20), ("cartpole", 8):
+        compare_iterations(name, repetitions)
+    (ours, _), (theirs, _) = in_a_process("our_first_update()"), in_a_process("their_first_update()")
+    print(f"| process start to first update, cartpole | {spread(ours)} | {spread(theirs)} | "
+          f"{np.median(theirs) / np.median(ours):.1f} |")
+    before = in_a_process("nothing()")[1]
+    ours, *theirs = (in_a_process(work)[1] for work in ("our_peak()", "their_peak('scan')", "their_peak('vmap')"))
+    print(f"\nPeak resident memory, MiB, of a process that computes the cart-pole meta-gradient once: minorml "
+          f"{ours:.0f}; JAX {theirs[0]:.0f} (scan), {theirs[1]:.0f} (vmap), of which {before:.0f} were there before it "
+          "began.\n")

@@ -12,8 +12,8 @@ N weights w to Σ_n w_n ∇_ψ A_n. A method names its source in `minorml/method
 
 import numpy as np
 
-from .mlp import MLP
-from .policy import check_shape, init_mlp
+from .mlp import MLP, row_blocks
+from .policy import check_rows, check_shape, init_mlp
 
 
 class AdvantageNetwork:
@@ -37,20 +37,21 @@ class AdvantageNetwork:
     def _forward(self, psi, s, a, next_s):
         """The layers (mlp.1) of (advantage.1) over N rows."""
         check_shape("psi", psi, (self.num_params,))
-        check_shape("s", s, ("N", self.obs_dim))
-        check_shape("a", a, (len(s), self.act_dim))
-        check_shape("next_s", next_s, (len(s), self.obs_dim))
-        return self.mlp.forward(psi, np.concatenate([s, a, next_s], axis=1))
+        tasks = check_rows("s", s, self.obs_dim)
+        check_shape("a", a, (*tasks, s.shape[-2], self.act_dim))
+        check_shape("next_s", next_s, (*tasks, s.shape[-2], self.obs_dim))
+        return self.mlp.forward(psi, np.concatenate([s, a, next_s], axis=-1))
 
     def at(self, psi, s, a, next_s):
         """One forward pass over N rows → A (N,) and vjp: w (N,) ↦ Σ_n w_n ∇_ψ A_n (Q,)."""
-        hs = self._forward(psi, s, a, next_s)
+        blocks = row_blocks(s.shape[-2])
+        hs = [self._forward(psi, *(x[..., rows, :] for x in (s, a, next_s))) for rows in blocks]
 
         def vjp(w):
-            check_shape("w", w, (len(s),))
-            return self.mlp.vjp(psi, hs, w[:, None])
+            check_shape("w", w, np.shape(s)[:-1])
+            return sum(self.mlp.vjp(psi, h, w[..., rows, None]) for rows, h in zip(blocks, hs))
 
-        return hs[-1][:, 0], vjp
+        return np.concatenate([h[-1][..., 0] for h in hs], axis=-1), vjp
 
     def value(self, psi, s, a, next_s):
         """A_ψ(s_n, a_n, s'_n), (N,)."""
@@ -61,12 +62,12 @@ class AdvantageNetwork:
         return self.at(psi, s, a, next_s)[1](w)
 
     def jvp(self, psi, s, a, next_s, v):
-        """∇_ψ A_ψ(s_n, a_n, s'_n) · v, (N,), for a direction v (Q,): (mlp.3)."""
+        """∇_ψ A_ψ(s_n, a_n, s'_n) · v, (N,), for a direction v (Q,): (mlp.4)."""
         check_shape("v", v, (self.num_params,))
         return self.mlp.jvp(psi, self._forward(psi, s, a, next_s), v)[-1][:, 0]
 
     def hvp(self, psi, s, a, next_s, w, v):
-        """Σ_n w_n ∇²_ψ A_ψ(s_n, a_n, s'_n) v, (Q,): (mlp.4) with weights w (N,) that do not move.
+        """Σ_n w_n ∇²_ψ A_ψ(s_n, a_n, s'_n) v, (Q,): (mlp.5) with weights w (N,) that do not move.
 
         The meta-gradient needs no second derivative in ψ (meta.5); this is for those who train A_ψ otherwise.
         """
@@ -74,7 +75,8 @@ class AdvantageNetwork:
         check_shape("w", w, (len(s),))
         check_shape("v", v, (self.num_params,))
         dy = w[:, None]
-        return self.mlp.vjp_tangent(psi, hs, v, self.mlp.jvp(psi, hs, v), dy, np.zeros_like(dy))
+        return self.mlp.vjp_tangent(psi, hs, v, self.mlp.jvp(psi, hs, v), self.mlp.deltas(psi, hs, dy),
+                                    np.zeros_like(dy))
 
 
 def learned(laf, psi, batch):
@@ -86,4 +88,4 @@ def estimated(laf, psi, batch):
     """A = Â, estimated from rewards (`minorml/baseline.py`) and given with the batch. ψ plays no part."""
     if batch.advantages is None:
         raise ValueError("batch.advantages: this method adapts from rewards and needs (N,) advantages; given None")
-    return batch.advantages, lambda w: np.zeros_like(psi)
+    return batch.advantages, lambda w: np.zeros(w.shape[:-1] + psi.shape, psi.dtype)

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from .learner import make_learner
 from .progress import Progress
 from .tasks import set_tasks
-from .work import EVALUATE, explore_and_adapt, stack, stream
+from .work import EVALUATE, explore_and_adapt, stream
 
 
 class Score(NamedTuple):
@@ -52,8 +52,8 @@ def finetune(trained, tasks, steps=1, seed=0, make_envs=None):
     """
     rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
     with on_tasks(trained.config, tasks, make_envs) as learner:
-        _, _, adapted = explore_and_adapt(learner, trained.meta, steps, rngs)
-    return stack(adapted)
+        _, _, theta, _ = explore_and_adapt(learner, trained.meta, steps, rngs)
+    return theta
 
 
 def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, make_envs=None):
@@ -75,8 +75,8 @@ def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, mak
 
 def _stages(learner, meta, steps, rngs):
     """Each stage's mean return on each task: {stage: (M,)}."""
-    explored, _, adapted = explore_and_adapt(learner, meta, steps, rngs)
-    performed = [*explored, learner.rollout(stack(adapted), rngs)]
+    explored, _, theta, _ = explore_and_adapt(learner, meta, steps, rngs)
+    performed = [*explored, learner.rollout(theta, rngs)]
     stages = {"before": performed[0]}
     if "offset" in learner.method.learned:
         stages["offset only"] = learner.rollout(np.stack([meta.theta + meta.offset] * len(rngs)), rngs)

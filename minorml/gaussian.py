@@ -5,7 +5,8 @@
     e = (a − μ) e^{−λ}                                                                       (gaussian.1)
     log π = −½ Σ_u e² − Σ_u λ − ½ U log 2π                                                   (gaussian.2)
 
-e is the action in standard deviations from the mean; it is all that the derivatives need.
+e is the action in standard deviations from the mean; it is all that the derivatives need. As in `minorml/mlp.py`, any
+array may have an axis of tasks before the others; λ is then a row for each of them, (M, 1, U).
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ def standardise(a, mean, log_std):
 
 def log_density(e, log_std):
     """log π of (gaussian.2), (N,)."""
-    return -0.5 * _row_sums(e, e) - (log_std.sum() + 0.5 * LOG_2PI * log_std.shape[-1])
+    return -0.5 * _row_sums(e, e) - (log_std.sum(-1) + 0.5 * LOG_2PI * log_std.shape[-1])
 
 
 def vjp(e, log_std, w):
@@ -30,8 +31,8 @@ def vjp(e, log_std, w):
 
         dμ = w e e^{−λ},    dλ = Σ_n w (e² − 1)                                              (gaussian.3)
     """
-    we = w[:, None] * e
-    return we * np.exp(-log_std), _column_sums(we, e) - w.sum()
+    we = w[..., None] * e
+    return we * np.exp(-log_std), _column_sums(we, e) - w.sum(-1, keepdims=True)
 
 
 def vjp_rows(e, log_std):
@@ -46,7 +47,7 @@ def jvp(e, log_std, Rmean, Rlog_std):
         R{log π} = −Σ_u e Re − Σ_u Rλ                          from (gaussian.2)             (gaussian.4)
     """
     Re = -Rmean * np.exp(-log_std) - e * Rlog_std
-    return -_row_sums(e, Re) - Rlog_std.sum(), Re
+    return -_row_sums(e, Re) - Rlog_std.sum(-1), Re
 
 
 def vjp_tangent(e, log_std, Re, Rlog_std, w, Rw):
@@ -55,17 +56,17 @@ def vjp_tangent(e, log_std, Re, Rlog_std, w, Rw):
         Rdμ = (Rw e + w Re − w e Rλ) e^{−λ}                                                  (gaussian.5)
         Rdλ = Σ_n Rw (e² − 1) + 2 w e Re
     """
-    w, Rw = w[:, None], Rw[:, None]
-    Rwe = Rw * e + w * Re
-    Rdmean = (Rwe - w * e * Rlog_std) * np.exp(-log_std)
-    return Rdmean, _column_sums(Rwe, e) + _column_sums(w * e, Re) - Rw.sum()
+    we = w[..., None] * e
+    Rwe = Rw[..., None] * e + w[..., None] * Re
+    Rdmean = (Rwe - we * Rlog_std) * np.exp(-log_std)
+    return Rdmean, _column_sums(Rwe, e) + _column_sums(we, Re) - Rw.sum(-1, keepdims=True)
 
 
 def _row_sums(x, y):
     """Σ_u x_nu y_nu, (N,)."""
-    return np.einsum("nu,nu->n", x, y)
+    return np.einsum("...nu,...nu->...n", x, y)
 
 
 def _column_sums(x, y):
     """Σ_n x_nu y_nu, (U,)."""
-    return np.einsum("nu,nu->u", x, y)
+    return np.einsum("...nu,...nu->...u", x, y)

@@ -60,6 +60,9 @@ def adapt(policy, laf, method, meta, pre):
     -------
     theta_i : (P,) adapted parameters
     pullback : g' (P,) ↦ MetaParameters, the gradient of L_out in θ, θ_off, ψ, α when g' is that in θ_i
+
+    Several tasks with equally many rows may be given at once, in batches with an axis of tasks before the others,
+    (M, N, …); then θ_i and g' are (M, P), and the gradient has a row for each task.
     """
     check_shape("offset", meta.offset, (policy.num_params,))
     check_shape("alpha", meta.alpha, (policy.num_params,))
@@ -70,7 +73,7 @@ def adapt(policy, laf, method, meta, pre):
         pullbacks.append(step_back)
 
     def pullback(g_post):
-        total = MetaParameters(g_post, *(np.zeros_like(field) for field in meta[1:]))
+        total = MetaParameters(g_post, *(np.zeros(g_post.shape[:-1] + field.shape, field.dtype) for field in meta[1:]))
         for step_back in reversed(pullbacks):
             step = step_back(total.theta)
             # θ passes through the steps; θ_off, ψ and α enter each of them anew.
@@ -105,7 +108,7 @@ def _adapt_once(policy, laf, method, meta, batch):
 def _check_rows(name, batch):
     for field in ("advantages", "log_probs"):
         if getattr(batch, field) is not None:
-            check_shape(f"{name}.{field}", getattr(batch, field), (len(batch.states),))
+            check_shape(f"{name}.{field}", getattr(batch, field), np.shape(batch.states)[:-1])
 
 
 class Outer(NamedTuple):
@@ -123,7 +126,7 @@ def outer_loss(policy, theta_i, post, clip=0.2):
     at = policy.at(theta_i, post.states, post.actions)
     _check_rows("post", post)
     rows = clipped_form(at.log_prob, post.advantages, post.log_probs, clip)
-    return Outer(rows.loss.sum(), at.vjp(rows.slope), float(np.mean(rows.mixed == 0)))
+    return Outer(rows.loss.sum(axis=-1), at.vjp(rows.slope), np.mean(rows.mixed == 0, axis=-1))
 
 
 def meta_gradient(policy, laf, method, meta, pre, post, clip=0.2):

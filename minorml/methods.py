@@ -40,7 +40,7 @@ class Method(NamedTuple):
 
 def _no_advantage(laf, psi, batch):
     """For a method without an inner step: no advantages, and ψ plays no part."""
-    return np.zeros_like(batch.states[:, 0]), lambda w: np.zeros_like(psi)
+    return np.zeros_like(batch.states[..., 0]), lambda w: np.zeros(w.shape[:-1] + psi.shape, psi.dtype)
 
 
 METHODS = {row.name: row for row in [

@@ -7,9 +7,12 @@
 
 Three derivatives follow from (mlp.1), each line for line with the forward pass:
 
-    vjp           dy ↦ Σ_n dy_n · ∂y_n/∂p          one sweep down                                 (mlp.2)
-    jvp           v  ↦ ∂y/∂p v                     one sweep up                                   (mlp.3)
-    vjp_tangent   derivative of the vjp along v    one sweep down beside the vjp's                (mlp.4)
+    vjp           dy ↦ Σ_n dy_n · ∂y_n/∂p          one sweep down                           (mlp.2), (mlp.3)
+    jvp           v  ↦ ∂y/∂p v                     one sweep up                                      (mlp.4)
+    vjp_tangent   derivative of the vjp along v    one sweep down beside the vjp's                   (mlp.5)
+
+Any array may have an axis of tasks before the others: parameters (M, num_params), rows (M, N, n). One of them may be
+without it, and then serves all tasks.
 
 `dx` is ∂L/∂x. `Rx` is the derivative of x when the parameters move along v: Pearlmutter's R-operator
 (B. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6, 1994).
@@ -20,7 +23,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kernels import fused, outer_rows
+from .kernels import (
+    add_bias,
+    one_column,
+    outer_rows,
+    served_by,
+    tanh_times_slope_loop,
+    tanh_times_slope_tangent_loop,
+)
+
+BLOCK = 1024  # rows: the layers of a sweep, 50 units wide, are then about 1.5 MB in float32
 
 
 class Activation(NamedTuple):
@@ -34,13 +46,13 @@ class Activation(NamedTuple):
     times_slope_tangent: Callable  # x, Rx, h, Rh ↦ R{x ∘ f'(z)} = Rx ∘ f'(z) + x ∘ f''(z) ∘ Rz
 
 
-@fused
+@served_by(tanh_times_slope_loop)
 def tanh_times_slope(x, h):
     """x ∘ f' = x ∘ (1 − h²)"""
     return x - x * h * h
 
 
-@fused
+@served_by(tanh_times_slope_tangent_loop)
 def tanh_times_slope_tangent(x, Rx, h, Rh):
     """R{x − x h²} = Rx − Rx h² − 2 x h Rh,  where f''(z) Rz = −2 h Rh"""
     return Rx - Rx * h * h - (x + x) * h * Rh
@@ -94,43 +106,42 @@ class MLP:
         return views
 
     def forward(self, params, x):
-        """(mlp.1) → [h_0, h_1, …, y], all that the derivatives need.
-
-        A stack of parameters (M, num_params) takes a stack of inputs (M, N, n_0).
-        """
+        """(mlp.1) → [h_0, h_1, …, y], all that the derivatives need."""
         *hidden, (W, b) = self.layers(params)
         hs = [x]
         for W_l, b_l in hidden:
-            hs.append(self.activation.value(hs[-1] @ W_l + b_l))  # (N, n_l)
-        hs.append(hs[-1] @ W + b)  # (N, n_L)
+            hs.append(self.activation.value(add_bias(hs[-1] @ W_l, b_l)))  # (N, n_l)
+        hs.append(add_bias(hs[-1] @ W, b))  # (N, n_L)
         return hs
 
-    def _deltas(self, params, hs, dy):
-        """dz_L = dy,    dz_l = (dz_{l+1} W_{l+1}ᵀ) ∘ f'(z_l)    → [dz_L, …, dz_1]"""
-        layers = self.layers(params)
-        dzs = [dy]
-        for l in reversed(range(1, len(layers))):
-            W, _ = layers[l]
-            dzs.append(self.activation.times_slope(dzs[-1] @ W.T, hs[l]))  # (N, n_l)
-        return dzs
+    def deltas(self, params, hs, dy):
+        """One sweep down → ([∂L/∂h_1, …], [∂L/∂z_1, …, ∂L/∂z_L]), which a vjp and its derivative share.
 
-    def vjp(self, params, hs, dy):
-        """Σ_n dy_n · ∂y_n/∂p, (num_params,).
-
-        From (mlp.1), going down:
-
-            dW_l = h_{l-1}ᵀ dz_l,    db_l = Σ_n dz_l                                              (mlp.2)
+            dz_L = dy,    dh_l = dz_{l+1} W_{l+1}ᵀ,    dz_l = dh_l ∘ f'(z_l)                       (mlp.2)
         """
-        dparams = np.empty(self.num_params, np.result_type(params, dy))
-        for (dW, db), h, dz in zip(self.layers(dparams), hs, reversed(self._deltas(params, hs, dy))):
-            np.matmul(h.T, dz, out=dW)
-            np.sum(dz, axis=0, out=db[0])
+        dhs, dzs = [], [dy]
+        for l in reversed(range(1, len(self.sizes) - 1)):
+            W, _ = self.layers(params)[l]
+            dhs.append(times_transpose(dzs[-1], W))  # (N, n_l)
+            dzs.append(self.activation.times_slope(dhs[-1], hs[l]))
+        return dhs[::-1], dzs[::-1]
+
+    def vjp(self, params, hs, dy, deltas=None):
+        """Σ_n dy_n · ∂y_n/∂p, (num_params,). `deltas` of dy, if they are known already.
+
+            dW_l = h_{l-1}ᵀ dz_l,    db_l = Σ_n dz_l                                              (mlp.3)
+        """
+        _, dzs = deltas or self.deltas(params, hs, dy)
+        dparams = np.empty(dy.shape[:-2] + (self.num_params,), np.result_type(params, dy))
+        for (dW, db), h, dz in zip(self.layers(dparams), hs, dzs):
+            np.matmul(transpose(h), dz, out=dW)
+            db[...] = sum_rows(dz)
         return dparams
 
     def vjp_rows(self, params, hs, dy):
-        """dy_n · ∂y_n/∂p for each row n: (mlp.2) without its sum over rows, (N, num_params)."""
+        """dy_n · ∂y_n/∂p for each row n: (mlp.3) without its sum over rows, (N, num_params)."""
         dparams = np.empty((len(dy), self.num_params), np.result_type(params, *hs, dy))
-        for (dW, db), h, dz in zip(self.layers(dparams), hs, reversed(self._deltas(params, hs, dy))):
+        for (dW, db), h, dz in zip(self.layers(dparams), hs, self.deltas(params, hs, dy)[1]):
             outer_rows(h, dz, dW)  # dW (N, n_{l-1}, n_l)
             db[:, 0] = dz  # db (N, 1, n_l)
         return dparams
@@ -140,40 +151,64 @@ class MLP:
 
         With v = (V_1, c_1, …), differentiating (mlp.1) along v, going up from Rh_0 = 0:
 
-            Rz_l = Rh_{l-1} W_l + h_{l-1} V_l + c_l,    Rh_l = f'(z_l) ∘ Rz_l                     (mlp.3)
+            Rz_l = Rh_{l-1} W_l + h_{l-1} V_l + c_l,    Rh_l = f'(z_l) ∘ Rz_l                     (mlp.4)
         """
         layers, directions = self.layers(params), self.layers(v)
         Rhs = [None]  # the input does not move
         for l, ((W, _), (V, c)) in enumerate(zip(layers, directions)):
-            Rz = hs[l] @ V + c
+            Rz = add_bias(hs[l] @ V, c)
             if l > 0:
                 Rz += Rhs[l] @ W
             Rhs.append(self.activation.times_slope(Rz, hs[l + 1]) if l + 1 < len(layers) else Rz)
         return Rhs
 
-    def vjp_tangent(self, params, hs, v, Rhs, dy, Rdy):
-        """R{vjp}: the derivative of `vjp(params, hs, dy)` along v, where dy itself moves by Rdy. (num_params,)
+    def vjp_tangent(self, params, hs, v, Rhs, deltas, Rdy):
+        """R{vjp}: the derivative of (mlp.3) along v, where dy, of which these are the `deltas`, moves by Rdy.
 
-        The product rule on each line of (mlp.2), going down from Rdz_L = Rdy:
+        The product rule on each line of (mlp.2) and (mlp.3), going down from Rdz_L = Rdy. (num_params,)
 
-            RdW_l = Rh_{l-1}ᵀ dz_l + h_{l-1}ᵀ Rdz_l,    Rdb_l = Σ_n Rdz_l                         (mlp.4)
+            RdW_l = Rh_{l-1}ᵀ dz_l + h_{l-1}ᵀ Rdz_l,    Rdb_l = Σ_n Rdz_l                         (mlp.5)
             Rdh_l = Rdz_{l+1} W_{l+1}ᵀ + dz_{l+1} V_{l+1}ᵀ
             Rdz_l = Rdh_l ∘ f'(z_l) + dh_l ∘ f''(z_l) ∘ Rz_l
         """
+        dhs, dzs = deltas
         layers, directions = self.layers(params), self.layers(v)
-        Rdparams = np.empty(self.num_params, np.result_type(params, v, dy, Rdy))
+        Rdparams = np.empty(Rdy.shape[:-2] + (self.num_params,), np.result_type(params, v, dzs[-1], Rdy))
         out = self.layers(Rdparams)
-        dz, Rdz = dy, Rdy
+        Rdz = Rdy
         for l in reversed(range(len(layers))):
             RdW, Rdb = out[l]
-            np.matmul(hs[l].T, Rdz, out=RdW)
-            np.sum(Rdz, axis=0, out=Rdb[0])
+            np.matmul(transpose(hs[l]), Rdz, out=RdW)
+            Rdb[...] = sum_rows(Rdz)
             if l == 0:  # Rh_0 = 0, and nothing lies below
                 break
-            RdW += Rhs[l].T @ dz
-            W, V = layers[l][0], directions[l][0]
-            dh = dz @ W.T
-            Rdh = Rdz @ W.T + dz @ V.T
-            dz = self.activation.times_slope(dh, hs[l])
-            Rdz = self.activation.times_slope_tangent(dh, Rdh, hs[l], Rhs[l])
+            RdW += transpose(Rhs[l]) @ dzs[l]
+            Rdh = times_transpose(Rdz, layers[l][0])
+            Rdh += times_transpose(dzs[l], directions[l][0])
+            Rdz = self.activation.times_slope_tangent(dhs[l - 1], Rdh, hs[l], Rhs[l])
         return Rdparams
+
+
+def row_blocks(rows):
+    """Slices that cut an axis of rows into equal blocks of at most `BLOCK`.
+
+    A network's sweep over so many rows finds in the processor's cache what its last step left there. The cuts depend on
+    the number of rows alone, so that the sums over blocks are the same bits each time.
+    """
+    count = max(1, -(-rows // BLOCK))
+    return [slice(rows * k // count, rows * (k + 1) // count) for k in range(count)]
+
+
+def transpose(x):
+    """The transposes of a stack of matrices."""
+    return x.swapaxes(-1, -2)
+
+
+def times_transpose(dz, W):
+    """dz Wᵀ: (…, N, m), (…, n, m) → (…, N, n)."""
+    return one_column(dz, W) if dz.shape[-1] == 1 else dz @ transpose(W)
+
+
+def sum_rows(dz):
+    """Σ_n dz_n: (…, N, n) → (…, 1, n). As a matrix product: NumPy's own sum down a column takes four times longer."""
+    return np.ones((1, dz.shape[-2]), dz.dtype) @ dz

@@ -11,13 +11,16 @@ forward pass and keeps it, so that the value, the gradient and the Hessian-vecto
     tangent = at.along(v)            one R-operator sweep up
     tangent.log_prob                 ∇x_n · v                            (N,)
     tangent.vjp(w, Rw)               Σ_n w_n ∇²x_n v + Rw_n ∇x_n         (P,)
+
+Batches of several tasks that have as many rows each may go through all of this together: s (M, N, S), a (M, N, U), with
+one θ (P,) for all of them or one for each, (M, P). What is (N,) or (P,) above is then (M, N) or (M, P).
 """
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from . import gaussian
-from .mlp import MLP
+from .mlp import MLP, row_blocks
 
 
 class GaussianPolicy:
@@ -63,10 +66,13 @@ class GaussianPolicy:
 
     def at(self, theta, s, a):
         """One forward pass over N rows, kept for the derivatives. θ (P,), s (N, S), a (N, U)."""
-        check_shape("theta", theta, (self.num_params,))
-        check_shape("s", s, ("N", self.obs_dim))
-        check_shape("a", a, (len(s), self.act_dim))
-        return LogProb(self, theta, s, a)
+        tasks = check_rows("s", s, self.obs_dim)
+        check_shape("a", a, (*tasks, s.shape[-2], self.act_dim))
+        check_params("theta", theta, self.num_params, tasks)
+        blocks = row_blocks(s.shape[-2])
+        if len(blocks) == 1:
+            return LogProb(self, theta, s, a)
+        return InBlocks(blocks, [LogProb(self, theta, s[..., rows, :], a[..., rows, :]) for rows in blocks])
 
     def log_prob(self, theta, s, a):
         """log π_θ(a_n|s_n), (N,)."""
@@ -81,19 +87,20 @@ class GaussianPolicy:
     def vjp(self, theta, s, a, w):
         """Σ_n w_n ∇_θ log π_n, (P,), for weights w (N,)."""
         at = self.at(theta, s, a)
-        check_shape("w", w, (len(s),))
+        check_shape("w", w, np.shape(s)[:-1])
         return at.vjp(w)
 
     def jvp(self, theta, s, a, v):
         """∇_θ log π_n · v, (N,), for a direction v (P,)."""
-        check_shape("v", v, (self.num_params,))
-        return self.at(theta, s, a).along(v).log_prob
+        at = self.at(theta, s, a)
+        check_params("v", v, self.num_params, np.shape(s)[:-2])
+        return at.along(v).log_prob
 
     def hvp(self, theta, s, a, w, v):
         """Σ_n w_n ∇²_θ log π_n v, (P,), for weights w (N,) and a direction v (P,)."""
         at = self.at(theta, s, a)
-        check_shape("w", w, (len(s),))
-        check_shape("v", v, (self.num_params,))
+        check_shape("w", w, np.shape(s)[:-1])
+        check_params("v", v, self.num_params, np.shape(s)[:-2])
         return at.along(v).vjp(w, np.zeros_like(w))
 
 
@@ -102,18 +109,27 @@ class LogProb:
 
     def __init__(self, policy, theta, s, a):
         self.policy = policy
-        self.mean_params, self.log_std = policy.split(theta)
+        self.mean_params, log_std = policy.split(theta)
+        self.log_std = log_std[..., None, :]  # a row for all rows
         self.hs = policy.mlp.forward(self.mean_params, s)
         self.e = gaussian.standardise(a, self.hs[-1], self.log_std)  # (N, U)
         self.log_prob = gaussian.log_density(self.e, self.log_std)  # (N,)
+        self._sweep = None
 
     def vjp(self, w):
-        """Σ_n w_n ∇x_n: (gaussian.3), then (mlp.2). (P,)"""
-        dmean, dlog_std = gaussian.vjp(self.e, self.log_std, w)
-        return np.concatenate([self.policy.mlp.vjp(self.mean_params, self.hs, dmean), dlog_std])
+        """Σ_n w_n ∇x_n: (gaussian.3), then (mlp.3). (P,)"""
+        dmean, dlog_std, deltas = self.down(w)
+        return np.concatenate([self.policy.mlp.vjp(self.mean_params, self.hs, dmean, deltas), dlog_std], axis=-1)
+
+    def down(self, w):
+        """The sweep down (gaussian.3), (mlp.2) for weights w, kept: the tangent's goes down beside it."""
+        if self._sweep is None or not np.array_equal(self._sweep[0], w):
+            dmean, dlog_std = gaussian.vjp(self.e, self.log_std, w)
+            self._sweep = w, (dmean, dlog_std, self.policy.mlp.deltas(self.mean_params, self.hs, dmean))
+        return self._sweep[1]
 
     def along(self, v):
-        """The same chain differentiated along v: (mlp.3), then (gaussian.4)."""
+        """The same chain differentiated along v: (mlp.4), then (gaussian.4)."""
         return LogProbTangent(self, v)
 
 
@@ -122,18 +138,35 @@ class LogProbTangent:
 
     def __init__(self, at, v):
         self.at = at
-        self.Rmean_params, self.Rlog_std = at.policy.split(v)
+        self.Rmean_params, Rlog_std = at.policy.split(v)
+        self.Rlog_std = Rlog_std[..., None, :]
         self.Rhs = at.policy.mlp.jvp(at.mean_params, at.hs, self.Rmean_params)
         self.log_prob, self.Re = gaussian.jvp(at.e, at.log_std, self.Rhs[-1], self.Rlog_std)  # (N,)
 
     def vjp(self, w, Rw):
-        """R{Σ_n w_n ∇x_n} = Σ_n w_n ∇²x_n v + Rw_n ∇x_n, where the weights move by Rw: (gaussian.5), (mlp.4). (P,)"""
+        """R{Σ_n w_n ∇x_n} = Σ_n w_n ∇²x_n v + Rw_n ∇x_n, where the weights move by Rw: (gaussian.5), (mlp.5). (P,)"""
         at = self.at
-        dmean, _ = gaussian.vjp(at.e, at.log_std, w)
+        *_, deltas = at.down(w)
         Rdmean, Rdlog_std = gaussian.vjp_tangent(at.e, at.log_std, self.Re, self.Rlog_std, w, Rw)
         Rdmean_params = at.policy.mlp.vjp_tangent(
-            at.mean_params, at.hs, self.Rmean_params, self.Rhs, dmean, Rdmean)
-        return np.concatenate([Rdmean_params, Rdlog_std])
+            at.mean_params, at.hs, self.Rmean_params, self.Rhs, deltas, Rdmean)
+        return np.concatenate([Rdmean_params, Rdlog_std], axis=-1)
+
+
+class InBlocks:
+    """A `LogProb`, or its tangent, in blocks of rows: what is per row is put together, what is summed is added up."""
+
+    def __init__(self, blocks, parts):
+        self.blocks, self.parts = blocks, parts
+        self.log_prob = np.concatenate([part.log_prob for part in parts], axis=-1)
+
+    def vjp(self, *weights):
+        """As `LogProb.vjp(w)` and `LogProbTangent.vjp(w, Rw)`."""
+        return sum(part.vjp(*(w[..., rows] for w in weights)) for rows, part in zip(self.blocks, self.parts))
+
+    def along(self, v):
+        """As `LogProb.along`."""
+        return InBlocks(self.blocks, [part.along(v) for part in self.parts])
 
 
 def init_mlp(mlp, rng, scale=0.1):
@@ -145,6 +178,18 @@ def init_mlp(mlp, rng, scale=0.1):
     for W, _ in mlp.layers(params):
         W[:] = scale * ndtri(rng.uniform(ndtr(-2), ndtr(2), W.shape))
     return params
+
+
+def check_rows(name, rows, width):
+    """Raise unless `rows` is (N, width), or (M, N, width) of M tasks; returns () or (M,)."""
+    tasks = np.shape(rows)[:-2]
+    check_shape(name, rows, (*tasks, "N", width))
+    return tasks
+
+
+def check_params(name, params, size, tasks):
+    """Raise unless `params` is (size,), for all tasks, or has one row for each of them."""
+    check_shape(name, params, (size,) if np.ndim(params) < 2 else (*tasks, size))
 
 
 def check_shape(name, array, expected):

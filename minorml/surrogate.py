@@ -37,7 +37,7 @@ def log_form(x, advantages, old_log_probs):
 
         ∂ℓ/∂x = A/N,    ∂²ℓ/∂x² = 0,    ∂²ℓ/∂x∂A = 1/N                                       (surrogate.4)
     """
-    n = len(x)
+    n = x.shape[-1]
     slope = advantages / n
     return Rows(loss=slope * x, slope=slope, curvature=np.zeros_like(slope), mixed=np.full_like(x, 1 / n))
 
@@ -49,7 +49,7 @@ def ratio_form(x, advantages, old_log_probs):
 
     At θ = θ̄ the gradient is that of −A x/N; the Hessian has the outer products −A ∇x ∇xᵀ/N besides.
     """
-    mixed = -ratio(x, old_log_probs) / len(x)
+    mixed = -ratio(x, old_log_probs) / x.shape[-1]
     slope = advantages * mixed
     return Rows(loss=slope, slope=slope, curvature=slope, mixed=mixed)
 
@@ -65,9 +65,9 @@ def clipped_form(x, advantages, old_log_probs, clip):
     r = ratio(x, old_log_probs)
     bound = np.where(advantages.real >= 0, 1 + clip, 1 - clip).astype(r.real.dtype)
     outside = np.where(advantages.real >= 0, r.real > bound, r.real < bound)  # a NaN is not outside: it must show
-    mixed = np.where(outside, 0, -r / len(x))
+    mixed = np.where(outside, 0, -r / x.shape[-1])
     slope = advantages * mixed
-    loss = np.where(outside, -advantages * bound / len(x), slope)
+    loss = np.where(outside, -advantages * bound / x.shape[-1], slope)
     return Rows(loss=loss, slope=slope, curvature=slope, mixed=mixed)
 
 

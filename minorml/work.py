@@ -11,13 +11,14 @@ comes from `stream(seed, …)` with a key that says what it is for, and the rows
 is in it. So a share of the work that was lost with its machine is simply done again elsewhere, to the same bits.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from .baseline import Spread, estimate_advantages, normalise
 from .learner import make_learner
-from .meta import MetaParameters, adapt, outer_loss
+from .meta import Batch, MetaParameters, adapt, outer_loss
 from .tasks import describe, sample_tasks, set_tasks
 
 INIT, DRAW_TASKS, TRAIN, EVALUATE = range(4)  # what a stream of random numbers is for
@@ -33,30 +34,68 @@ def draw_tasks(config, iteration):
     return sample_tasks(config.distribution, stream(config.seed, DRAW_TASKS, iteration), config.num_tasks)
 
 
-def stack(adapted):
-    """The θ_i of M pairs (θ_i, pullback) as one array, (M, P)."""
-    return np.stack([theta_i for theta_i, _ in adapted])
+ROWS_AT_ONCE = 4096  # tasks of few rows go through the mathematics together, up to so many rows
+
+
+def runs(batches):
+    """Cut the tasks into runs that can be stacked: of equally many rows, and few. → [slice]
+
+    batches : for each task a list of its batches, one for each step
+    """
+    rows = [[len(batch.states) for batch in mine] for mine in batches]
+    cuts = [0]
+    for i in range(1, len(rows)):
+        if rows[i] != rows[cuts[-1]] or (i + 1 - cuts[-1]) * max(rows[i], default=0) > ROWS_AT_ONCE:
+            cuts.append(i)
+    return [slice(*ends) for ends in zip(cuts, [*cuts[1:], len(rows)])]
+
+
+def stack(batches):
+    """Batches of equally many rows as one, with an axis of tasks before the others."""
+    return Batch(*(None if fields[0] is None else np.stack(fields) for fields in zip(*batches)))
+
+
+class Adapted(NamedTuple):
+    """A run of tasks, adapted together."""
+
+    tasks: slice
+    theta: np.ndarray  # (m, P)
+    pullback: Callable  # g' (m, P) ↦ MetaParameters with a row for each task
+
+
+def adapt_all(learner, meta, pre):
+    """Adapt to each task, by (meta.1). `pre`: for each task its batches, one for each step. Yields `Adapted`."""
+    for tasks in runs(pre):
+        steps = [stack(batches) for batches in zip(*pre[tasks])]
+        theta_i, pullback = adapt(learner.policy, learner.laf, learner.method, meta, steps)
+        yield Adapted(tasks, np.broadcast_to(theta_i, (len(pre[tasks]), theta_i.shape[-1])), pullback)
+
+
+def outer_all(learner, theta, post):
+    """The outer losses of tasks: θ_i (m, P) and a Batch for each → (losses (m,), g' (m, P), clip fractions (m,))."""
+    outer = [outer_loss(learner.policy, theta[tasks], stack(post[tasks]), learner.config.clip)
+             for tasks in runs([[batch] for batch in post])]
+    return [np.concatenate(fields) for fields in zip(*outer)]
 
 
 def explore_and_adapt(learner, meta, steps, rngs, names=None):
     """Roll out, adapt, and again: `steps` times, each on fresh transitions of the tasks that are set.
 
-    Returns a list with each step's trajectories (M of them), the M lists of batches, and the M (θ_i, pullback).
+    Returns each step's trajectories (M of them), for each of the M tasks its batches, the θ_i (M, P), and [Adapted].
     """
-    config, policy, laf, method = learner.config, learner.policy, learner.laf, learner.method
-    explored, batches = [], [[] for _ in rngs]
-    adapted = [adapt(policy, laf, method, meta, [])] * len(rngs)
+    explored, pre = [], [[] for _ in rngs]
+    adapted = list(adapt_all(learner, meta, pre))
     for _ in range(steps):
-        trajectories = learner.rollout(stack(adapted), rngs, names)
+        trajectories = learner.rollout(np.concatenate([run.theta for run in adapted]), rngs, names)
         explored.append(trajectories)
-        for one, mine in zip(trajectories, batches):
+        for one, mine in zip(trajectories, pre):
             advantages = None
-            if method.uses_rewards:
-                advantages, = normalise([estimate_advantages(one, config.discount)])
-                advantages = advantages.astype(config.dtype)
+            if learner.method.uses_rewards:
+                advantages, = normalise([estimate_advantages(one, learner.config.discount)])
+                advantages = advantages.astype(learner.config.dtype)
             mine.append(one.batch(advantages))
-        adapted = [adapt(policy, laf, method, meta, mine) for mine in batches]
-    return explored, batches, adapted
+        adapted = list(adapt_all(learner, meta, pre))
+    return explored, pre, np.concatenate([run.theta for run in adapted]), adapted
 
 
 class Sampled(NamedTuple):
@@ -81,7 +120,7 @@ class Kept(NamedTuple):
 
     iteration: int
     pre: list  # for each task its batches, one for each adaptation step
-    adapted: list  # its (θ_i, pullback) at the first update
+    adapted: list  # [Adapted] at the first update
     post: list  # its Batch after adaptation
     advantages: list  # of that batch, (N,) in float64, not normalised
 
@@ -114,8 +153,8 @@ class Share:
         """Explore, adapt and perform → [Sampled] of the tasks. The transitions stay here."""
         learner, config = self.learner, self.learner.config
         names, rngs = self.begin(iteration)
-        explored, pre, adapted = explore_and_adapt(learner, meta, learner.adapt_steps, rngs, names)
-        performed = learner.rollout(stack(adapted), rngs, names)
+        explored, pre, theta, adapted = explore_and_adapt(learner, meta, learner.adapt_steps, rngs, names)
+        performed = learner.rollout(theta, rngs, names)
         advantages = [estimate_advantages(one, config.discount) for one in performed]
         self.kept = Kept(iteration, pre, adapted, [one.batch() for one in performed], advantages)
         before = explored[0] if explored else performed
@@ -132,14 +171,14 @@ class Share:
         mean, std : of the advantages of all M tasks
         """
         self._recall(start, iteration)
-        config, _, policy, laf, method = self.learner
-        adapted = self.kept.adapted
-        if meta is not start:
-            adapted = [adapt(policy, laf, method, meta, batches) for batches in self.kept.pre]
+        post = self._batches(mean, std)
         results = []
-        for (theta_i, pullback), batch in zip(adapted, self._batches(mean, std)):
-            outer = outer_loss(policy, theta_i, batch, config.clip)
-            results.append(TaskGradient(float(outer.loss), pullback(outer.gradient), outer.clip_fraction))
+        for tasks, theta, pullback in self.kept.adapted if meta is start else adapt_all(
+                self.learner, meta, self.kept.pre):
+            losses, g_post, clip_fractions = outer_all(self.learner, theta, post[tasks])
+            gradients = zip(*pullback(g_post))
+            results += [TaskGradient(float(loss), MetaParameters(*gradient), float(clip_fraction))
+                        for loss, gradient, clip_fraction in zip(losses, gradients, clip_fractions)]
         return results
 
     def evidence(self, tasks, start, iteration, mean, std):

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import array_shapes
 
 import minorml
 from minorml.gradcheck import assert_close, assert_gradient
-from minorml.kernels import KERNELS, _compile, discounted_sums, outer_rows
+from minorml.kernels import KERNELS, _compile, add_bias, discounted_sums, one_column, outer_rows
 
 FOLDER = Path(minorml.__file__).parent
 MODULES = [importlib.import_module(f"minorml.{module.name}") for module in pkgutil.iter_modules([str(FOLDER)])
@@ -44,6 +44,12 @@ def arguments(draw, name, dtype=None):
     if name == "discounted_sums_formula":
         shape = (*draw(array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3)), draw(st.integers(1, 30)))
         return [rng.normal(size=shape).astype(dtype), draw(st.floats(0, 1))]
+    if name in ("add_bias_formula", "one_column_formula"):
+        tasks, width = draw(st.sampled_from([(), (1,), (3,)])), draw(st.integers(1, 6))
+        mine = draw(st.sampled_from([(), tasks]))  # one for all tasks, or one for each
+        shapes = [(*tasks, rows, width), (*mine, 1, width)] if name == "add_bias_formula" else [
+            (*tasks, rows, 1), (*mine, width, 1)]
+        return [rng.normal(size=shape).astype(dtype) for shape in shapes]
     shape = (rows, draw(st.integers(1, 6)))
     return [rng.normal(size=shape).astype(dtype) for _ in inspect.signature(KERNELS[name][0]).parameters]
 
@@ -86,7 +92,8 @@ def test_no_argument_is_written_to(name, data):
     before = [np.copy(x) for x in args]
     KERNELS[name][1](*args)
     names = inspect.signature(KERNELS[name][0]).parameters
-    assert all(np.array_equal(x, y) for name, x, y in zip(names, args, before) if name != "out")
+    written = {"outer_rows_formula": "out", "add_bias_formula": "z"}.get(name)
+    assert all(np.array_equal(x, y) for given, x, y in zip(names, args, before) if given != written)
 
 
 @each_kernel
@@ -152,6 +159,16 @@ def test_discounted_sums_are_linear_in_the_rewards(seed, horizon, discount):
     np.testing.assert_allclose(discounted_sums(rewards, discount), matrix @ rewards, rtol=0, atol=1e-13)
 
 
+@pytest.mark.gradients
+@pytest.mark.parametrize("mine", [(), (3,)], ids=["one for all tasks", "one for each"])
+def test_bias_and_column_of_several_tasks(mine):
+    rng = np.random.default_rng(0)
+    z, b, dz, w = (rng.normal(size=shape) for shape in ((3, 5, 4), (*mine, 1, 4), (3, 5, 1), (*mine, 4, 1)))
+    expected = z + b
+    np.testing.assert_array_equal(add_bias(z, b), expected)
+    np.testing.assert_array_equal(one_column(dz, w), dz @ w.swapaxes(-1, -2))
+
+
 def test_every_decorated_function_is_a_kernel():
     """By the source, which holds without the JIT too."""
     decorated = set()
@@ -159,7 +176,7 @@ def test_every_decorated_function_is_a_kernel():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for decorator in getattr(node, "decorator_list", []):
                 match decorator:
-                    case ast.Name("fused"):
+                    case ast.Call(ast.Name("served_by"), [ast.Name()]):
                         decorated.add(node.name)
                     case ast.Call(ast.Name("replaces"), [ast.Name(formula)]):
                         decorated.add(formula)

@@ -44,6 +44,26 @@ def assert_meta_gradient(case, rtol, derivative):
         assert_close(ours, field, rtol, name)
 
 
+@pytest.mark.gradients
+@each_method
+@pytest.mark.parametrize("num_steps", [1, 2])
+def test_tasks_together_are_each_task_to_the_last_bit(method, num_steps):
+    cases = [meta_case(method, seed, depth=2, num_steps=num_steps, num_rows=9) for seed in range(3)]
+    cases = [case._replace(meta=cases[0].meta) for case in cases]
+
+    def stacked(batches):
+        return Batch(*map(np.stack, zip(*batches)))
+
+    together = cases[0]._replace(pre=[stacked(step) for step in zip(*(case.pre for case in cases))],
+                                 post=stacked([case.post for case in cases]))
+    losses, gradient = meta_gradient(*together)
+    for i, case in enumerate(cases):
+        loss, alone = meta_gradient(*case)
+        assert losses[i] == loss
+        for name, ours, expected in zip(gradient._fields, gradient, alone):
+            np.testing.assert_array_equal(np.broadcast_to(ours, (3, ours.shape[-1]))[i], expected, name)
+
+
 # The quick ones first: the parameters of the topmost line move fastest.
 @pytest.mark.gradients
 @each_method

@@ -7,7 +7,7 @@ from hypothesis import given
 from strategies import activation_name, along_all, cast, flat, network_case, network_cases, packed, proved_twice
 
 from minorml.gradcheck import assert_close, assert_gradient
-from minorml.mlp import ACTIVATIONS, MLP
+from minorml.mlp import ACTIVATIONS, BLOCK, MLP, row_blocks
 
 
 @proved_twice
@@ -42,7 +42,7 @@ def test_vjp_tangent(derivative, rtol, case):
     """R{vjp}: the vjp, proved above, differentiated while parameters and dy move together."""
     mlp, params, x, dy, v, Rdy = case
     hs = mlp.forward(params, x)
-    ours = mlp.vjp_tangent(params, hs, v, mlp.jvp(params, hs, v), dy, Rdy)
+    ours = mlp.vjp_tangent(params, hs, v, mlp.jvp(params, hs, v), mlp.deltas(params, hs, dy), Rdy)
     vjp, point = packed(lambda p, dy: mlp.vjp(p, mlp.forward(p, x), dy), params, dy)
     assert_close(ours, derivative(vjp, point, flat(v, Rdy)), rtol)
 
@@ -54,14 +54,36 @@ def test_forward_equals_the_oracle(case):
     assert_close(mlp.forward(params, x)[-1], oracles.mlp(params, mlp.sizes, activation_name(mlp), x), 1e-13)
 
 
+def everything(case):
+    """Output, derivative of the output, vjp, and its derivative."""
+    mlp, params, x, dy, v, Rdy = case
+    hs = mlp.forward(params, x)
+    Rhs = mlp.jvp(params, hs, v)
+    return [hs[-1], Rhs[-1], mlp.vjp(params, hs, dy),
+            mlp.vjp_tangent(params, hs, v, Rhs, mlp.deltas(params, hs, dy), Rdy)]
+
+
+@pytest.mark.gradients
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_stack_of_networks_is_each_network(activation):
-    mlp = MLP((3, 4, 2), activation)
-    rng = np.random.default_rng(0)
-    params, x = rng.normal(size=(5, mlp.num_params)), rng.normal(size=(5, 7, 3))
-    stacked = mlp.forward(params, x)[-1]
-    assert stacked.shape == (5, 7, 2)
-    assert_close(stacked, np.array([mlp.forward(p, each)[-1] for p, each in zip(params, x)]), 1e-14)
+@pytest.mark.parametrize("n_out", [1, 2])
+@pytest.mark.parametrize("shared", [False, True], ids=["parameters of their own", "one for all"])
+def test_tasks_together_are_each_task_to_the_last_bit(activation, n_out, shared):
+    cases = [network_case(seed, activation, n_out=n_out, width=5, num_rows=9) for seed in range(3)]
+    if shared:
+        cases = [case._replace(params=cases[0].params) for case in cases]
+    together = cases[0]._replace(**{name: np.stack([getattr(case, name) for case in cases])
+                                    for name in ("x", "dy", "v", "Rdy")},
+                                 params=cases[0].params if shared else np.stack([case.params for case in cases]))
+    for ours, *alone in zip(everything(together), *map(everything, cases)):
+        np.testing.assert_array_equal(ours, np.stack(alone))
+
+
+@pytest.mark.gradients
+@pytest.mark.parametrize("rows", [1, BLOCK, BLOCK + 1, 12_500])
+def test_blocks_hold_each_row_once(rows):
+    blocks = [np.arange(rows)[block] for block in row_blocks(rows)]
+    np.testing.assert_array_equal(np.concatenate(blocks), np.arange(rows))
+    assert max(map(len, blocks)) <= BLOCK and max(map(len, blocks)) - min(map(len, blocks)) <= 1
 
 
 def test_layers_are_views_of_the_flat_vector():
@@ -82,15 +104,11 @@ def test_relu_has_slope_zero_at_its_kink():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_float32_stays_float32(activation):
     """Some hundred float32 operations, each rounded by 6e-8: 1e-5 is more than their worst sum."""
-    def everything(case):
-        mlp, params, x, dy, v, Rdy = case
-        hs = mlp.forward(params, x)
-        Rhs = mlp.jvp(params, hs, v)
-        return hs[-1], Rhs[-1], mlp.vjp(params, hs, dy), mlp.vjp_rows(params, hs, dy), \
-            mlp.vjp_tangent(params, hs, v, Rhs, dy, Rdy)
+    def all_of_it(case):
+        return [*everything(case), case.mlp.vjp_rows(case.params, case.mlp.forward(case.params, case.x), case.dy)]
 
     case = cast(network_case(activation=activation), np.float32)
-    for ours, expected in zip(everything(case), everything(cast(case, np.float64))):
+    for ours, expected in zip(all_of_it(case), all_of_it(cast(case, np.float64))):
         assert ours.dtype == np.float32
         assert_close(ours, expected, 1e-5)
 

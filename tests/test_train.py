@@ -61,7 +61,7 @@ def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
     seen = []
 
     def remember(policy, theta_i, post, clip):
-        seen.append(post)
+        seen.extend(post._make(fields) for fields in zip(*post))
         return outer_loss(policy, theta_i, post, clip)
 
     monkeypatch.setattr("minorml.work.outer_loss", remember)
@@ -69,7 +69,7 @@ def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
         after, row = iterate(learner, team, state)
     with closing(Share(config, range(3))) as share:
         _, rngs = share.begin(0)
-        _, pre, _ = explore_and_adapt(share.learner, state.meta, 1, rngs)
+        _, pre, _, _ = explore_and_adapt(share.learner, state.meta, 1, rngs)
     results = [meta_gradient(learner.policy, learner.laf, learner.method, state.meta, mine, post, config.clip)
                for mine, post in zip(pre, seen)]
     gradient = np.mean([flat(g) for _, g in results], axis=0)
@@ -103,12 +103,11 @@ def test_learned_advantage_methods_never_see_a_reward_when_they_adapt(monkeypatc
     learner = make_learner(small())
     meta = initial_state(learner).meta
     rngs = [[stream(0, i) for i in range(3)] for _ in range(2)]
-    _, _, adapted = explore_and_adapt(learner, meta, 2, rngs[0])
+    _, _, adapted, _ = explore_and_adapt(learner, meta, 2, rngs[0])
     advance = learner.envs._advance
     monkeypatch.setattr(learner.envs, "_advance", lambda s, a: (advance(s, a)[0], np.full(12, 1e9), advance(s, a)[2]))
-    _, _, blind = explore_and_adapt(learner, meta, 2, rngs[1])
-    for (theta_i, _), (same, _) in zip(adapted, blind):
-        assert theta_i.tobytes() == same.tobytes()
+    _, _, blind, _ = explore_and_adapt(learner, meta, 2, rngs[1])
+    assert adapted.shape == (3, len(meta.theta)) and adapted.tobytes() == blind.tobytes()
 
 
 def test_norml_learns_the_point_agent():
@@ -144,6 +143,6 @@ def test_config_is_a_public_name():
 def test_inner_advantages_are_normalised_per_task():
     learner = make_learner(small("point/maml", dtype="float64"))
     rngs = [stream(0, i) for i in range(3)]
-    _, batches, _ = explore_and_adapt(learner, initial_state(learner).meta, 1, rngs)
+    _, batches, _, _ = explore_and_adapt(learner, initial_state(learner).meta, 1, rngs)
     for (batch,) in batches:
         assert batch.advantages.mean() == pytest.approx(0, abs=1e-12) and batch.advantages.std() == pytest.approx(1)
