@@ -19,6 +19,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import as_file, files
+from itertools import compress
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -52,7 +53,11 @@ CONTROL_COST = 0.05
 ALIVE_BONUS = 1.0
 MIN_COS_PITCH = 0.8
 START_NOISE = 0.1
-CHUNKS = 4  # pieces of work for each thread: a copy whose contacts are costly does not keep the others waiting
+
+
+def _default_threads():
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else os.cpu_count() or 1
 
 
 @functools.cache
@@ -63,9 +68,10 @@ def _model():
 
 
 def _simulate(model, copies):
-    """(cheetah.2) for some copies, each (MjData, view of its control, new control).
+    """(cheetah.2) for the copies that an iterator gives, each (MjData, view of its control, new control).
 
-    MuJoCo releases the GIL, so what Python does for one copy hides behind the simulation of another.
+    Threads share the iterator: who is done with a copy takes the next. MuJoCo releases the GIL, so what Python does for
+    one copy hides behind the simulation of another.
     """
     for data, view, control in copies:
         view[:] = control
@@ -75,7 +81,7 @@ def _simulate(model, copies):
 class HalfCheetahSwapVectorEnv(TaskVectorEnv):
     """Copies of the half cheetah, stepped in threads; the task attribute is `swapped`, 0 or 1.
 
-    num_threads : default one for each core, at most one for each copy
+    num_threads : at most one for each copy; default: OMP_NUM_THREADS if the environment has it, or one for each core
 
     `step` raises FloatingPointError for a simulation that has diverged, and does so again until the next reset.
     """
@@ -88,8 +94,8 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads: expected 1 or more, or None; given {num_threads}")
         super().__init__(num_envs, max_episode_steps, render_mode)
-        self.num_threads = min(num_threads or os.cpu_count() or 1, num_envs)
-        self._threads = ThreadPoolExecutor(self.num_threads)
+        self.num_threads = min(num_threads or _default_threads(), num_envs)
+        self._helpers = ThreadPoolExecutor(max(1, self.num_threads - 1))  # the thread that calls `step` works too
         self._model = _model()
         self._data = [mujoco.MjData(self._model) for _ in range(num_envs)]
         # Views into the simulations: to read or write 200 of these costs a tenth of looking them up again.
@@ -104,7 +110,7 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
         super().set_attr(name, values)
 
     def close_extras(self):
-        self._threads.shutdown()
+        self._helpers.shutdown()
 
     def _start(self, copies):
         for i in copies:
@@ -118,11 +124,13 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
     def _advance(self, states, actions):
         a = np.clip(actions, -1, 1)
         controls = np.where(self._task["swapped"][:, None] == 1, a[:, SWAP], a)  # (cheetah.1)
-        living = [(self._data[i], self._controls[i], controls[i]) for i in np.flatnonzero(self._living()).tolist()]
-        size = -(-len(living) // (CHUNKS * self.num_threads)) or 1
-        for done in [self._threads.submit(_simulate, self._model, living[k:k + size])
-                     for k in range(0, len(living), size)]:
-            done.result()
+        copies = compress(zip(self._data, self._controls, controls), self._living().tolist())
+        if self.num_threads > 1:
+            copies = iter(list(copies))  # an iterator over a list may be shared between threads
+        helpers = [self._helpers.submit(_simulate, self._model, copies) for _ in range(self.num_threads - 1)]
+        _simulate(self._model, copies)
+        for helper in helpers:
+            helper.result()
         self._require_sane()
         after = self._read()
         velocity = (after[:, 0] - states[:, 0]) / (self._model.opt.timestep * FRAME_SKIP)
