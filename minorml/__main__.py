@@ -8,10 +8,12 @@ SIGINT or SIGTERM.
 import argparse
 import csv
 import dataclasses
+import io
 import sys
 from pathlib import Path
 
 from . import plots
+from .checkpoints import write_atomically
 from .config import Config, explain_fields, parse_setting
 from .finetune import evaluate
 from .learner import step_limit
@@ -116,7 +118,8 @@ def configuration(args):
         if missing:
             raise ValueError(f"--env: expected {' and '.join(missing)} too, for example --vary g=uniform:5,15 "
                              "--method norml")
-        fields.setdefault("horizon", step_limit(args.env))
+        if "horizon" not in fields:
+            fields["horizon"] = step_limit(args.env)
         return Config(env=args.env, **fields)
     if args.resume:
         return dataclasses.replace(Run(args.out).config, **fields)
@@ -175,14 +178,14 @@ def run_evaluate(args):
         print(f"{task:24}" + "".join(f"{row[s].returns.mean():>10.2f} ± {row[s].returns.std():<5.2f}" for s in stages))
     means = {s: [row[s].returns.mean() for row in table.values()] for s in stages}
     print(f"{'mean of the tasks':24}" + "".join(f"{sum(x) / len(x):>10.2f}{'':8}" for x in means.values()))
-    path = args.folder / "evaluation.csv"
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        names = list(tasks[0])
-        writer.writerow([*names, "stage", "repetition", "return"])
-        for score in scores:
-            for r, value in enumerate(score.returns):
-                writer.writerow([*(score.task[name] for name in names), score.stage, r, f"{value:.9g}"])
+    path, text = args.folder / "evaluation.csv", io.StringIO(newline="")
+    writer = csv.writer(text)
+    names = list(tasks[0])
+    writer.writerow([*names, "stage", "repetition", "return"])
+    for score in scores:
+        for r, value in enumerate(score.returns):
+            writer.writerow([*(score.task[name] for name in names), score.stage, r, f"{value:.9g}"])
+    write_atomically(path, text.getvalue().encode())
     print(f"written: {path}")
 
 
@@ -207,26 +210,29 @@ def run_video(args):
 def _seeds(text):
     """`0-9,12` → [0, …, 9, 12]"""
     seeds = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            seeds += range(int(first), int(last or first) + 1)
+    except ValueError:
+        seeds = []
     if not seeds or min(seeds) < 0:
         raise argparse.ArgumentTypeError(f"expected seeds such as 0-9 or 0,3,7; given {text!r}")
     return list(dict.fromkeys(seeds))
 
 
 def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more; given {text}")
-    return value
+    return _at_least(1, text)
 
 
 def _not_negative(text):
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more; given {text}")
-    return value
+    return _at_least(0, text)
+
+
+def _at_least(least, text):
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected {least} or more; given {text}")
+    return int(text)
 
 
 def main(argv=None):
@@ -236,10 +242,10 @@ def main(argv=None):
     except FloatingPointError as error:
         print(f"minorml: stopped: {error}", file=sys.stderr)
         return 3
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OverflowError) as error:
         print(f"minorml: {error}", file=sys.stderr)
         return 2
-    except (WorkerError, OSError) as error:
+    except (WorkerError, OSError, MemoryError) as error:
         print(f"minorml: failed: {error}; what was saved before stays", file=sys.stderr)
         return 1
     except Stopped as stopped:

@@ -31,10 +31,12 @@ def features(states, t, horizon):
 
 def fit(phi, returns, ridge=1e-5):
     """w of (baseline.3), by Cholesky. Where the sum is singular to rounding: the least-squares w of least norm."""
-    gram = phi.T @ phi
+    gram, right = phi.T @ phi, phi.T @ returns
+    if not (np.isfinite(gram).all() and np.isfinite(right).all()):
+        raise FloatingPointError("baseline: states or returns so large that their sums are not finite")
     gram[np.diag_indices_from(gram)] += ridge
     try:
-        return cho_solve(cho_factor(gram), phi.T @ returns)
+        return cho_solve(cho_factor(gram), right)
     except LinAlgError:
         return np.linalg.lstsq(phi, returns, rcond=None)[0]
 

@@ -8,6 +8,7 @@ Writing goes to a temporary file, which is synced and then moved over the old on
 full disk leave the old file or the new one, never half of one.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -73,7 +74,7 @@ def _member(archive, name, shape, dtype):
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"{name}: .npy version {version}; expected (1, 0)")
-        found, fortran, kind = np.lib.format.read_array_header_1_0(file)
+        found, fortran, kind = np.lib.format.read_array_header_1_0(file, max_header_size=1000)
         if kind != dtype or dtype.hasobject or fortran or (found != shape if shape is not None else len(found) != 1):
             raise ValueError(f"{name}: its header says {found} {kind}; expected {shape or 'one dimension'} {dtype}")
         data = file.read()
@@ -87,8 +88,12 @@ def _everything_is_a_value_error():
     """Whatever a damaged file makes zipfile, json or NumPy raise is about its content: a ValueError."""
     try:
         yield
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which is a place before the file's first byte
+            raise
+        raise ValueError(str(error)) from error
     except Exception as error:
         raise ValueError(str(error) or type(error).__name__) from error
 

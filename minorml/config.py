@@ -105,6 +105,8 @@ def _coerce(f, value):
     if many and (isinstance(value, str) or not hasattr(value, "__iter__")):
         raise wrong(f"a sequence of {KINDS[item][1]}")
     values = list(value) if many else [value]
+    if item in (int, float) and any(type(x) is int and abs(x) >= 2**63 for x in values):
+        raise wrong(("integers" if many else "an integer") + " below 2^63")
     if item is float:
         values = [float(x) if type(x) is int else x for x in values]
     if any(type(x) is not item for x in values):
@@ -116,7 +118,7 @@ def _coerce(f, value):
 
 def parse_setting(text):
     """`FIELD=VALUE` from a command line → (field, value of the field's type). Lists are written `50,50`."""
-    name, equals, value = text.partition("=")
+    name, equals, value = str(text).partition("=")  # argparse makes [] of --set=--
     fields = {f.name: f for f in dataclasses.fields(Config)}
     if not equals:
         raise ValueError(f"--set: expected FIELD=VALUE; given {text!r}")

@@ -83,7 +83,7 @@ def _named(env_id):
     """Turn what goes wrong when an environment is made into an error that names it."""
     try:
         yield
-    except (gymnasium.error.Error, ImportError) as error:
+    except (gymnasium.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
 
 

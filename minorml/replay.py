@@ -13,7 +13,7 @@ import numpy as np
 from . import adam, checkpoints
 from .config import from_json
 from .meta import Batch, MetaParameters, adapt, outer_loss
-from .work import Share, explore_and_adapt, stack
+from .work import Share, explore_and_adapt
 
 
 class NotFinite(FloatingPointError):
@@ -67,7 +67,7 @@ def read(path):
             batches.append(([batch(f"task-{i}/pre-{j}") for j in range(steps)], batch(f"task-{i}/post")))
         failure = Failure(facts["iteration"], meta, moments, facts["rate"], facts["tasks"], batches)
         return config, failure, facts["failure"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a failure that was kept, or damaged ({error})") from error
 
 
@@ -81,8 +81,11 @@ def replay(path, make_envs=None):
     message : the error of that time
     """
     config, failure, message = read(path)
-    with np.errstate(all="ignore"):
-        return list(_until_not_finite(_walk(config, failure, make_envs))), message
+    try:
+        with np.errstate(all="ignore"):
+            return list(_until_not_finite(_walk(config, failure, make_envs))), message
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:  # what it holds does not fit
+        raise ValueError(f"{path}: not a failure that was kept, or damaged ({error})") from error
 
 
 def _until_not_finite(quantities):
@@ -131,14 +134,14 @@ def _sampling(share, meta, iteration):
     for steps in range(learner.adapt_steps + 1):
         names, rngs = share.begin(iteration)
         try:
-            _, batches, adapted = explore_and_adapt(learner, meta, steps, rngs, names)
+            _, batches, theta, _ = explore_and_adapt(learner, meta, steps, rngs, names)
         except FloatingPointError as error:
             yield "sampling", "rollout", str(error)
             return
         for name, pre in zip(names, batches):
             yield from ((f"task {name}", *rest) for rest in _inner(learner, meta, pre))
     try:
-        learner.rollout(stack(adapted), rngs, names)
+        learner.rollout(theta, rngs, names)
     except FloatingPointError as error:
         yield "sampling", "rollout", str(error)
 
@@ -159,6 +162,7 @@ def _inner(learner, meta, pre):
         theta_i, _ = adapt(policy, laf, method, meta, pre[:j + 1])
         yield "θ_i", theta_i
         yield "σ of θ_i", np.exp(policy.split(theta_i)[1])
+        yield "1/σ of θ_i", np.exp(-policy.split(theta_i)[1])
 
 
 def _outer(learner, meta, pre, post, gradients):

@@ -12,6 +12,7 @@ itself after its end (Gymnasium's NEXT_STEP autoreset) goes on living in those d
 method `rest` by which to be told which of its copies nobody looks at any more.
 """
 
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -70,23 +71,28 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), 
     alive = np.zeros((M, K, T), bool)
 
     def seen(observations):
+        if np.shape(observations) != (M * K, policy.obs_dim):
+            raise ValueError(f"observation: expected shape {(M * K, policy.obs_dim)}; given {np.shape(observations)}")
         return scale_observations(observations, obs_scale).reshape(M, K, -1).astype(thetas.dtype)
 
     names = names or range(M)
     _require_sane(policy, thetas, names)
-    observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
-    s = states[:, :, 0] = seen(observations)
+    with _told("reset"):
+        observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
+        s = states[:, :, 0] = seen(observations)
     living = np.ones((M, K), bool)
+    _require_finite("observation", s, living, "reset", names)
     rest = getattr(envs, "rest", lambda copies: None)
     for t in range(T):
         a, log_prob = policy.sample(thetas, s, noise[t])
-        _require_finite("action", a, living, t, names)
-        observations, reward, terminated, truncated, _ = envs.step(
-            scale_actions(a, action_scale).reshape(M * K, -1))
-        s = states[:, :, t + 1] = seen(observations)
+        _require_finite("action", a, living, f"step {t}", names)
+        with _told(f"step {t}"):
+            observations, reward, terminated, truncated, _ = envs.step(
+                scale_actions(a, action_scale).reshape(M * K, -1))
+            s = states[:, :, t + 1] = seen(observations)
         reward = np.reshape(reward, (M, K))
-        _require_finite("observation", s, living, t, names)
-        _require_finite("reward", reward, living, t, names)
+        _require_finite("observation", s, living, f"step {t}", names)
+        _require_finite("reward", reward, living, f"step {t}", names)
         actions[:, :, t], log_probs[:, :, t] = a, log_prob
         rewards[:, :, t] = np.where(living, reward, 0)
         alive[:, :, t] = living
@@ -119,11 +125,21 @@ def _require_sane(policy, thetas, names):
                                      f"log σ is {policy.split(thetas)[1][i]}")
 
 
-def _require_finite(name, values, living, t, names):
+@contextmanager
+def _told(when):
+    """Say when, of whatever goes wrong in an environment."""
+    try:
+        yield
+    except Exception as error:
+        error.args = (f"{error}, in {when}", *error.args[1:])
+        raise
+
+
+def _require_finite(name, values, living, when, names):
     if np.isfinite(values).all():
         return
     finite = np.isfinite(values).reshape(*living.shape, -1).all(axis=-1) | ~living
     if not finite.all():
         i, k = np.unravel_index(np.argmin(finite), living.shape)
         raise FloatingPointError(f"{name}: expected finite numbers; given {values[i, k]} "
-                                 f"in task {names[i]}, trajectory {k}, step {t}")
+                                 f"in task {names[i]}, trajectory {k}, {when}")

@@ -51,11 +51,13 @@ class Run:
 
     def __init__(self, path):
         self.path = Path(path)
+        self._metrics = None  # open for writing, once it is known where to go on
+        self._longer = None  # the Config with more iterations that is taken over then
         try:
             self.config = from_json(_read_json(self.path / "config.json"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise RunError(f"{path}: no run here: config.json is missing") from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise RunError(f"{path}/config.json: {error}") from None
 
     @classmethod
@@ -90,12 +92,10 @@ class Run:
             started = any((run.path / "checkpoints").glob("*"))
             if started:
                 run._check_versions()
-            if longer:
-                _say(f"{path}: {config.iterations} iterations now, not {run.config.iterations}; the outer rate decays "
-                     "over the longer run from here on")
-                write_atomically(run.path / "config.json", _json(dataclasses.asdict(config)))
-                run.config = config
+            run._longer = config if longer else None
             if not started:  # it was stopped before its first checkpoint
+                if (run.path / "metrics.csv").exists():
+                    _say(f"{path}: there is no checkpoint; the run starts from its first iteration")
                 return run._begin(lock)
         except BaseException:
             lock.close()
@@ -138,7 +138,7 @@ class Run:
         try:
             then = _read_json(self.path / "versions.json")
             then = {"python": then["python"], **then["packages"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{self.path}/versions.json: cannot be read ({error})") from None
         now = versions()
         now = {"python": now["python"], **now["packages"]}
@@ -152,7 +152,7 @@ class Run:
         """metrics.csv as a list of dicts of numbers."""
         try:
             with open(self.path / "metrics.csv", newline="") as file:
-                return [{name: float(row[name]) for name in METRICS} for row in csv.DictReader(file)]
+                return _numbers(file)
         except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             raise RunError(f"{self.path}/metrics.csv: cannot be read ({error!r})") from None
 
@@ -195,13 +195,19 @@ class Run:
         """The State to go on from, with metrics.csv cut back to it. `template`: the initial state."""
         state = self.load(template) if self._checkpoints() else template
         try:
-            rows = (self.path / "metrics.csv").read_text().splitlines()[1:]
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path}/metrics.csv: cannot be read ({error})") from None
-        if len(rows) < state.iteration:
-            raise RunError(f"{self.path}/metrics.csv: holds {len(rows)} rows; the checkpoint is of iteration "
-                           f"{state.iteration}")
-        self._start_metrics(rows[:state.iteration])
+            lines = (self.path / "metrics.csv").read_text().splitlines()[:state.iteration + 1]
+            found = [row["iteration"] for row in _numbers(lines)]
+        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+            raise RunError(f"{self.path}/metrics.csv: cannot be read ({error!r})") from None
+        if found != list(range(1, state.iteration + 1)):
+            raise RunError(f"{self.path}/metrics.csv: expected a row for each iteration up to {state.iteration}, that "
+                           f"of the checkpoint; {len(found)} rows found, or in another order")
+        self._start_metrics(lines[1:])
+        if self._longer is not None:
+            _say(f"{self.path}: {self._longer.iterations} iterations now, not {self.config.iterations}; the outer rate "
+                 "decays over the longer run from here on")
+            write_atomically(self.path / "config.json", _json(dataclasses.asdict(self._longer)))
+            self.config, self._longer = self._longer, None
         return state
 
     def keep_failure(self, error):
@@ -213,11 +219,13 @@ class Run:
 
     def close(self):
         """Let another process write to the run."""
-        self._metrics.close()
+        if self._metrics is not None:
+            self._metrics.close()
         self._lock.close()
 
     def _checkpoints(self):
-        return sorted((self.path / "checkpoints").glob("iteration-*.npz"))
+        found = [path for path in (self.path / "checkpoints").glob("iteration-*.npz") if path.stem[10:].isdecimal()]
+        return sorted(found, key=lambda path: int(path.stem[10:]))
 
 
 def last_returns(metrics, count=50):
@@ -242,6 +250,11 @@ def _lock(path):
         file.close()
         raise RunError(f"{path}: another process is writing to this run") from None
     return file
+
+
+def _numbers(lines):
+    """Lines of metrics.csv, the header first, as dicts of numbers."""
+    return [{name: float(row[name]) for name in METRICS} for row in csv.DictReader(lines)]
 
 
 def _to_arrays(state):

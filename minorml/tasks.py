@@ -4,7 +4,6 @@ A task is a dict {attribute: value}. A distribution is written as text, so that 
 and in config.json: `rotation=uniform:-3.14,3.14` or `swapped=choice:0,1`.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +47,7 @@ def parse(text):
         values = tuple(float(x) for x in numbers.split(","))
     except ValueError:
         values = ()
-    if name.isidentifier() and values and all(math.isfinite(x) for x in values):
+    if name.isidentifier() and values and all(abs(x) < 1e100 for x in values):
         if kind == "uniform" and len(values) == 2 and values[0] <= values[1]:
             return Uniform(name, *values)
         if kind == "choice":

@@ -19,6 +19,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, TimeoutError
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
@@ -88,17 +89,15 @@ class Team:
         return self._ask("evidence", tasks, start, iteration, mean, std)
 
     def _ask(self, method, *arguments):
-        futures = [executor.submit(_work, assignment, method, arguments) for executor, assignment in self._shares]
+        futures = []
         try:
+            for executor, assignment in self._shares:
+                with _named(assignment):
+                    futures.append(executor.submit(_work, assignment, method, arguments))
             results = []
             for (_, assignment), future in zip(self._shares, futures):
-                try:
+                with _named(assignment):
                     results += self._wait(future)
-                except (FloatingPointError, WorkerError):
-                    raise
-                except Exception as error:
-                    raise WorkerError(f"{_tasks(assignment.indices)}: a worker failed: "
-                                      f"{type(error).__name__}: {error}") from error
             return results
         finally:
             for future in futures:
@@ -113,7 +112,7 @@ class Team:
                 if future.done():
                     break
                 if not self._client.scheduler_info(n_workers=-1)["workers"]:
-                    raise WorkerError("the cluster has no workers left") from None
+                    raise ConnectionError("the cluster has no workers left") from None
         return future.result()
 
     def __enter__(self):
@@ -209,5 +208,15 @@ def _kill(process):
         pass
 
 
-def _tasks(indices):
-    return f"tasks {indices[0]} to {indices[-1]}" if len(indices) > 1 else f"task {indices[0]}"
+@contextmanager
+def _named(assignment):
+    """Turn what a worker raises, or its death, into an error that names its tasks."""
+    try:
+        yield
+    except FloatingPointError:
+        raise
+    except Exception as error:
+        first, last = assignment.indices[0], assignment.indices[-1]
+        tasks = f"task {first}" if first == last else f"tasks {first} to {last}"
+        raise WorkerError(f"{tasks}: a worker failed: {type(error).__name__}: {error} "
+                          f"(env {assignment.config.env})") from error

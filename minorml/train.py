@@ -117,8 +117,9 @@ def _update(learned, meta, moments, gradient, rate):
     changed, new_moments = {}, {}
     for name in learned:
         changed[name], new_moments[name] = adam.step(getattr(meta, name), getattr(gradient, name), moments[name], rate)
-        if not np.isfinite(changed[name]).all():
-            raise FloatingPointError(f"{name}: not finite after the update")
+        for what, array in ((name, changed[name]), (f"Adam's moments of {name}", new_moments[name][:2])):
+            if not np.isfinite(array).all():
+                raise FloatingPointError(f"{what}: not finite after the update")
     return meta._replace(**changed), new_moments
 
 
@@ -188,7 +189,8 @@ def _next(learner, team, state, run):
         return iterate(learner, team, state)
     except NotFinite as error:
         kept = "" if run is None else f"; look through it with: minorml replay {run.keep_failure(error)}"
-        raise FloatingPointError(f"iteration {state.iteration + 1}: {error}{kept}") from error
+        message = f"iteration {state.iteration + 1}: {error} (env {learner.config.env})"
+        raise FloatingPointError(message + kept) from error
 
 
 def load(path, make_envs=None):

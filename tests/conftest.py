@@ -1,5 +1,6 @@
 """Settings that every test runs under, whether or not the project's configuration file is at hand."""
 
+import collections
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+FELL = collections.Counter()  # where kills fell that did no harm
 
 # No deadline: the first call of a kernel compiles it. On CI the same examples every time.
 settings.register_profile("dev", deadline=None, max_examples=25)
@@ -44,6 +46,16 @@ def pytest_generate_tests(metafunc):
             runs.append((len(runs), min(left, draw.randint(1, 3))))
             left -= runs[-1][1]
         metafunc.parametrize("seed, kills", runs)
+
+
+@pytest.fixture
+def tally():
+    return FELL
+
+
+def pytest_terminal_summary(terminalreporter):
+    if FELL:
+        terminalreporter.write_line(f"{FELL.total()} kills at random moments, to the same bytes: {dict(FELL)}")
 
 
 class Program:

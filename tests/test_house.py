@@ -11,7 +11,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # A module imports only what stands before it. (`gradcheck` stands alone; `__init__` gathers them all.)
 READING_ORDER = """
     kernels mlp gaussian policy advantage surrogate meta methods
-    kernels mlp gaussian policy advantage surrogate meta methods
     baseline rollout adam tasks config presets progress signals checkpoints
     learner work team replay runs train finetune sweep plots video __main__
 """.split()

@@ -1,10 +1,5 @@
-"""Runs that are killed, stopped, or robbed of a worker or of the disk go on, to the same bytes.
+"""Runs that are killed (`--kills N` times), stopped, or robbed of a worker or of the disk go on, to the same bytes."""
 
-`pytest tests/test_kill.py --kills 200` kills two hundred times at random moments.
-"""
-
-import collections
-import dataclasses
 import functools
 import multiprocessing
 import os
@@ -29,12 +24,10 @@ from minorml.runs import KEPT, Run
 from minorml.work import draw_tasks
 
 TINY = dict(num_tasks=2, num_trajectories=2, hidden=(4,), laf_hidden=(4,), iterations=25)
-SIZES = {
-    "point/norml": TINY,
-    "cartpole-small/norml": {**TINY, "horizon": 20},
-    "cheetah-small/norml": {**TINY, "horizon": 20, "iterations": 15},
-}
+SIZES = {"point/norml": TINY, "cartpole-small/norml": {**TINY, "horizon": 20},
+         "cheetah-small/norml": {**TINY, "horizon": 20, "iterations": 15}}
 WORKERS = ("--workers", "2")
+OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "shutil.rmtree")  # names of Python's audit events
 
 
 def tiny(name="point/norml", **fields):
@@ -57,31 +50,18 @@ def rows(run):
     return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
 
 
-def newest(run):
-    return checkpoints.read(max((run / "checkpoints").glob("iteration-*.npz")))
-
-
 def saved(run):
-    """The iteration of the newest checkpoint; metrics.csv holds as many rows."""
-    assert newest(run)[1]["iteration"] == rows(run)
-    return rows(run)
+    """The iteration of the newest checkpoint. Every file that is there can be read."""
+    return max((checkpoints.read(path)[1]["iteration"] for path in run.glob("checkpoints/*")), default=0)
 
 
 def remains(run):
     """What a run leaves, but for the time it took: its newest checkpoint byte for byte, and metrics.csv."""
-    arrays, facts = newest(run)
+    arrays, facts = checkpoints.read(max(run.glob("checkpoints/iteration-*.npz")))
     lines = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
     at = lines[0].index("seconds")
     return ({name: array.tobytes() for name, array in arrays.items()}, {**facts, "seconds": None},
             [line[:at] + line[at + 1:] for line in lines], list(run.rglob("*.partial")))
-
-
-@functools.cache
-def whole(config):
-    """What the run leaves that nothing happens to."""
-    with tempfile.TemporaryDirectory() as folder:
-        minorml.train(config, Path(folder, "run"), progress=False)
-        return remains(Path(folder, "run"))
 
 
 def finished(config, run):
@@ -90,36 +70,28 @@ def finished(config, run):
     return remains(run)
 
 
-@pytest.fixture(scope="module")
-def tally(request):
-    """Where the kills fell; shown in the end."""
-    fell = collections.Counter()
-    yield fell
-    request.config.get_terminal_writer().line(f"\n{fell.total()} kills, to the same bytes: {dict(fell)}")
+@functools.cache
+def whole(config):
+    """What the run leaves that nothing happens to."""
+    with tempfile.TemporaryDirectory() as folder:
+        return finished(config, Path(folder, "run"))
 
 
-def last_touched(run):
-    return run.stat().st_mtime_ns if run.exists() else None
-
-
-def kill_at_random(program, run, touched, first, last, rng):
-    """SIGKILL; one time in four while it starts, else between its first touch of the run and a bit past its end."""
+def kill_at_random(program, run, iterations, rng):
+    """SIGKILL, one time in four while it starts, else between its first row and a bit past its end → where it fell."""
     if rng.random() < 0.25:
-        time.sleep(rng.uniform(0, 1.5))
+        time.sleep(rng.uniform(0, 2))
     else:
-        count = rng.randint(first, last)
-        program.until(lambda: program.ended() or last_touched(run) != touched and rows(run) >= count)
+        count = rng.randint(min(rows(run) + 1, iterations), iterations)
+        program.until(lambda: program.ended() or rows(run) >= count)
         time.sleep(rng.uniform(0, 0.05))
     program.process.kill()
     status = program.wait()
     assert status in (0, -signal.SIGKILL), program.said()
-    if not (run / "config.json").exists():
-        return "before config.json"
-    if any(run.rglob("*.partial")):
-        return "inside a write"
-    if status == 0 or not any(run.glob("checkpoints/*")):
-        return "after the end" if status == 0 else "before the first checkpoint"
-    return "between row and checkpoint" if newest(run)[1]["iteration"] < rows(run) else "elsewhere"
+    return ("after the end" if status == 0 else
+            "before config.json" if not (run / "config.json").exists() else
+            "inside a write" if any(run.rglob("*.partial")) else
+            "between row and checkpoint" if saved(run) < rows(run) else "elsewhere")
 
 
 def test_killed_at_random_moments(start, tmp_path, tally, seed, kills):
@@ -128,20 +100,20 @@ def test_killed_at_random_moments(start, tmp_path, tally, seed, kills):
     expected = whole(tiny(name))
     for _ in range(kills):
         resume = ["--resume"] if (run / "config.json").exists() else []
-        touched, first = last_touched(run), rows(run)
         program = start(command(run, *workers, *resume, name=name))
-        fell.append(kill_at_random(program, run, touched, first, tiny(name).iterations, rng))
+        fell.append(kill_at_random(program, run, tiny(name).iterations, rng))
     assert finished(tiny(name), run) == expected, f"seed {seed}, {name} {workers}, killed {fell}"
     tally.update(fell)
 
 
 def train_and_die(nth, run):
-    """Train, and be killed before the n-th operation on a file of the run."""
+    """Train, and be killed before the n-th operation on a file of the run; if it is to write it, when it is empty."""
     left = iter(range(nth - 1, -1, -1))
 
     def hook(event, arguments):
-        if (event in ("open", "os.rename", "os.remove", "os.mkdir", "shutil.rmtree")
-                and str(run) in str(arguments[0]) and next(left, None) == 0):
+        if event in OPERATIONS and str(run) in str(arguments[0]) and next(left, None) == 0:
+            if event == "open" and "w" in str(arguments[1]):
+                open(*arguments[:2]).close()
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
@@ -149,28 +121,29 @@ def train_and_die(nth, run):
 
 
 def test_killed_before_each_operation_on_a_file(tmp_path):
-    """Before its n-th operation, and when it goes on, before the n-th again; for every n that there is."""
-    expected, nth, statuses = whole(tiny(iterations=KEPT)), 0, [None]
-    while statuses[0] != 0:
-        nth, statuses = nth + 1, []
-        for _ in range(2):
-            life = multiprocessing.get_context("fork").Process(target=train_and_die, args=[nth, tmp_path / str(nth)])
+    """Before its n-th, and when it goes on, before the (45 − n)-th; there are fewer than 45."""
+    expected = whole(tiny(iterations=KEPT))
+    for nth in range(1, 45):
+        statuses = []
+        for n in (nth, 45 - nth):
+            life = multiprocessing.get_context("fork").Process(target=train_and_die, args=[n, tmp_path / str(nth)],
+                                                               daemon=True)
             life.start()
             life.join(60)
             statuses.append(life.exitcode)
         assert set(statuses) <= {0, -signal.SIGKILL}, nth
         assert finished(tiny(iterations=KEPT), tmp_path / str(nth)) == expected, nth
-    assert nth > 25
+    assert statuses == [0, -signal.SIGKILL]
 
 
 def stopped(start, run, strike, *options):
-    """A run of 60 iterations that after some of them is struck → (exit status, what it said); it can be finished."""
-    program = start(command(run, *options, iterations=60))
+    """A run of 40 iterations that after some of them is struck → (exit status, what it said); it can be finished."""
+    program = start(command(run, *options, iterations=40))
     program.until(lambda: rows(run) >= 3)
     strike(program)
     status, said = program.wait(), program.said()
-    assert "Traceback" not in said and 3 <= saved(run) < 60, said
-    assert finished(tiny(iterations=60), run) == whole(tiny(iterations=60))
+    assert "Traceback" not in said and 3 <= saved(run) == rows(run) < 40, said
+    assert finished(tiny(iterations=40), run) == whole(tiny(iterations=40))
     return status, said
 
 
@@ -191,8 +164,7 @@ def test_two_signals_do_not_wait_for_a_worker_that_hangs(start, tmp_path):
             os.killpg(program.pid, signal.SIGINT)
             program.until(lambda: "once more to stop at once" in program.said())
 
-    code, said = stopped(start, tmp_path, strike, *WORKERS)
-    assert code == 130 and "minorml: stopped by SIGINT" in said
+    assert stopped(start, tmp_path, strike, *WORKERS)[0] == 130
 
 
 @pytest.mark.parametrize("signals, iterations", [(1, 4), (2, 3)])
@@ -208,7 +180,7 @@ def test_one_signal_waits_for_the_iteration_in_hand_and_two_do_not(tmp_path, mon
     with pytest.raises(minorml.Stopped, match="SIGTERM"):
         minorml.train(tiny(), tmp_path / "run", progress=False)
     monkeypatch.undo()
-    assert saved(tmp_path / "run") == iterations
+    assert saved(tmp_path / "run") == rows(tmp_path / "run") == iterations
     assert finished(tiny(), tmp_path / "run") == whole(tiny())
 
 
@@ -230,46 +202,38 @@ def test_a_worker_that_dies_while_it_has_nothing_to_do(tmp_path, monkeypatch):
     assert saved(tmp_path / "run") == 2 and not multiprocessing.active_children()
 
 
-class Broken(Slope):
-    """It breaks on one slope."""
+def make_fragile(n, at):
+    """n slopes, of which the one that tilts `at` raises an error."""
+    class Fragile(Slope):
+        def step(self, action):
+            if self.tilt == at:
+                raise RuntimeError("a gear broke")
+            return super().step(action)
 
-    def __init__(self, at):
-        self.at = at
-
-    def step(self, action):
-        if self.tilt == self.at:
-            raise RuntimeError("a gear broke")
-        return super().step(action)
-
-
-def make_broken(n, at):
-    return SyncVectorEnv([functools.partial(Broken, at)] * n)
+    return SyncVectorEnv([Fragile] * n)
 
 
 def test_an_environment_that_fails_in_a_worker_has_its_tasks_named():
-    config = dataclasses.replace(SLOPE, num_tasks=4)
-    at = draw_tasks(config, 0)[3]["tilt"]
-    with pytest.raises(minorml.WorkerError, match="^tasks 2 to 3: a worker failed: RuntimeError: a gear broke"):
-        minorml.train(config, workers=2, make_envs=functools.partial(make_broken, at=at), progress=False)
+    envs = functools.partial(make_fragile, at=draw_tasks(SLOPE, 0)[1]["tilt"])
+    with pytest.raises(minorml.WorkerError, match="^task 1: a worker failed: RuntimeError: a gear broke"):
+        minorml.train(SLOPE, workers=2, make_envs=envs, progress=False)
     assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("file, room", [("iteration-[0-9]*.npz", -500), ("metrics.csv", 500)])
 def test_a_file_that_cannot_grow(start, tmp_path, file, room):
     """A limit on the size of files, below a checkpoint's; or above it, where metrics.csv strikes it in the end."""
-    config = tiny(iterations=120)
     program = start(command(tmp_path, iterations=120))
     program.until(lambda: rows(tmp_path) >= 3)
     size = min(path.stat().st_size for path in tmp_path.glob("checkpoints/iteration-*.npz"))
-    resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
+    resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (size + room, size + room))
     assert program.wait() == 1 and "Traceback" not in program.said()
     assert re.search(rf"^minorml: failed: .*File too large.*/{file}", program.said(), re.MULTILINE), program.said()
-    assert 3 <= newest(tmp_path)[1]["iteration"] < 120 and minorml.load(tmp_path).config == config
-    assert finished(config, tmp_path) == whole(config)
+    assert 2 <= saved(tmp_path) < 120 and finished(tiny(iterations=120), tmp_path) == whole(tiny(iterations=120))
 
 
 ON_A_SMALL_DISK = """
-disk=$1; mount -t tmpfs -o size=$2 none "$disk" || exit 99
+disk=$1; mkdir "$disk"; mount -t tmpfs -o size=$2 none "$disk" || exit 99
 shift 2; "$@"; echo "status $?"; cp -r "$disk/run" "$disk.full"
 mount -o remount,size=1m "$disk"; "$@" --resume; echo "status $?"; cp -r "$disk/run" "$disk.more"
 """
@@ -277,10 +241,8 @@ mount -o remount,size=1m "$disk"; "$@" --resume; echo "status $?"; cp -r "$disk/
 
 def test_a_full_disk(tmp_path):
     """There is room for three checkpoints and not for a fourth; then there is more."""
-    whole(tiny())
     minorml.train(tiny(iterations=1), tmp_path / "one", progress=False)
     pages = -(-max(path.stat().st_size for path in tmp_path.rglob("*.npz")) // 4096)
-    (tmp_path / "disk").mkdir()
     done = subprocess.run(["unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, "sh", tmp_path / "disk",
                            str((4 * pages + 2) * 4096), sys.executable, "-m", "minorml",
                            *command(tmp_path / "disk/run")], capture_output=True, text=True, timeout=120)
@@ -289,47 +251,49 @@ def test_a_full_disk(tmp_path):
     assert re.findall("status .*", done.stdout) == ["status 1", "status 0"], done
     assert re.search("^minorml: failed: .*No space left on device.*disk/run/.*00003.npz", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
-    assert minorml.load(tmp_path / "disk.full").metrics[-1]["iteration"] >= 2
-    assert remains(tmp_path / "disk.more") == whole(tiny())
+    assert saved(tmp_path / "disk.full") == 2 and remains(tmp_path / "disk.more") == whole(tiny())
 
 
-SWEEP = ["sweep", "--presets", "point/norml", "--seeds", "0-2", *WORKERS, *sizes(iterations=60), "--out"]
-SWEPT = {f"point-norml-{seed}": tiny(iterations=60, seed=seed) for seed in range(3)}
+def sweep(out, iterations=40):
+    return ["sweep", "--presets=point/norml", "--seeds=0-2", *WORKERS, *sizes(iterations=iterations), "--out", out]
 
 
-def begin_sweep(start, out):
-    """A sweep, when two of its runs are in the middle."""
-    program = start([*SWEEP, out])
-    program.until(lambda: all(rows(out / name) >= 3 for name in list(SWEPT)[:2]))
-    return program
+def begun(start, command):
+    """A sweep, and the directory of one of its first two runs, which is in the middle."""
+    program, runs = start(command), [command[-1] / f"point-norml-{seed}" for seed in range(3)]
+    program.until(lambda: any(rows(run) >= 3 for run in runs))
+    return program, max(runs, key=rows)
 
 
-def test_a_killed_sweep_goes_on(start, tmp_path):
-    program = begin_sweep(start, tmp_path)
+def assert_whole_in_the_end(*runs, iterations=40):
+    for run in runs:
+        config = tiny(iterations=iterations, seed=int(run.name[-1]))
+        assert finished(config, run) == whole(config), run
+
+
+def test_a_killed_sweep_goes_on_by_the_same_command(start, tmp_path):
+    program, run = begun(start, sweep(tmp_path))
     program.process.kill()
     program.wait()
-    assert start([*SWEEP, tmp_path]).wait() == 0
-    for name, config in SWEPT.items():
-        assert remains(tmp_path / name) == whole(config), name
+    assert 3 <= rows(run) < 40 and start(sweep(tmp_path)).wait() == 0
+    assert [rows(run) for run in tmp_path.iterdir()] == [40, 40, 40]
+    assert_whole_in_the_end(*tmp_path.iterdir())
 
 
 def test_a_signal_stops_a_sweep(start, tmp_path):
-    program = begin_sweep(start, tmp_path)
+    program, run = begun(start, sweep(tmp_path, 300))
     os.killpg(program.pid, signal.SIGINT)
-    assert program.wait() == 130 and "stopped by SIGINT" in program.said() and "Traceback" not in program.said()
-    assert all(3 <= saved(tmp_path / name) < 60 for name in list(SWEPT)[:2])
-    for name, config in SWEPT.items():
-        assert finished(config, tmp_path / name) == whole(config), name
+    assert program.wait() == 130 and "stopped by SIGINT" in program.said() and rows(run) < 300
+    assert all(saved(path) == rows(path) and path.name != "point-norml-2" for path in tmp_path.iterdir())
+    assert_whole_in_the_end(run, iterations=300)
 
 
-def test_a_run_killed_in_a_sweep_leaves_the_others_alone(start, tmp_path):
-    program, lock = begin_sweep(start, tmp_path), os.path.realpath(tmp_path / "point-norml-1/.lock")
-    os.kill(next(pid for pid in program.workers()
-                 if any(os.path.realpath(file) == lock for file in Path(f"/proc/{pid}/fd").iterdir())), signal.SIGKILL)
+def test_a_run_killed_in_a_sweep_is_named_and_the_others_are_done(start, tmp_path):
+    program, run = begun(start, sweep(tmp_path))
+    files = {pid: list(map(os.path.realpath, Path(f"/proc/{pid}/fd").iterdir())) for pid in program.workers()}
+    os.kill(next(pid for pid in files if os.path.realpath(run / ".lock") in files[pid]), signal.SIGKILL)
     assert program.wait() == 1 and "Traceback" not in program.said()
-    assert re.search("failed: 1 of 3 runs failed: .*/point-norml-1; the same command goes on", program.said())
-    assert re.search("^point-norml-1 .* killed by SIGKILL", program.said("out"), re.MULTILINE)
-    assert saved(tmp_path / "point-norml-1") < 60
-    for name in ("point-norml-0", "point-norml-2"):
-        assert remains(tmp_path / name) == whole(SWEPT[name]), name
-    assert finished(SWEPT["point-norml-1"], tmp_path / "point-norml-1") == whole(SWEPT["point-norml-1"])
+    assert re.search(f"failed: 1 of 3 runs failed: .*/{run.name}; the same command goes on", program.said())
+    assert re.search(f"^{run.name} .* killed by SIGKILL", program.said("out"), re.MULTILINE)
+    assert [path for path in tmp_path.iterdir() if rows(path) < 40] == [run]
+    assert_whole_in_the_end(*tmp_path.iterdir())
