@@ -160,13 +160,14 @@ class Run:
         """Write metrics.csv anew, with these lines of text after the header, and keep it open."""
         text = "".join(line + "\r\n" for line in [",".join(METRICS), *rows])
         write_atomically(self.path / "metrics.csv", text.encode())
-        self._metrics = open(self.path / "metrics.csv", "a", newline="")
+        self._metrics = open(self.path / "metrics.csv", "ab", buffering=0)  # nothing is left to write when it closes
 
     def append(self, row):
         """One more row of metrics, on the disk."""
         try:
-            csv.DictWriter(self._metrics, METRICS).writerow({name: _short(row[name]) for name in METRICS})
-            self._metrics.flush()
+            line = (",".join(_short(row[name]) for name in METRICS) + "\r\n").encode()
+            while line:
+                line = line[self._metrics.write(line):]
             os.fsync(self._metrics.fileno())
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path / "metrics.csv")) from error
@@ -285,7 +286,7 @@ def _number(kind, value):
 
 def _short(value):
     """A number for metrics.csv: integers as they are, others with nine significant digits."""
-    return value if isinstance(value, int) else f"{float(value):.9g}"
+    return str(value) if isinstance(value, int) else f"{float(value):.9g}"
 
 
 def _json(value):

@@ -136,7 +136,8 @@ class Team:
     def _hire(self, n):
         """n processes, each an executor of its own, so that a share can always be asked of the same one."""
         spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-        executors = [ProcessPoolExecutor(1, spawn, begin_worker) for _ in range(n)]
+        threads = max(1, (os.cpu_count() or 1) // n)
+        executors = [ProcessPoolExecutor(1, spawn, begin_worker, [threads]) for _ in range(n)]
         self._processes = [one.result() for one in [executor.submit(os.getpid) for executor in executors]]
         return executors
 
@@ -189,8 +190,13 @@ def _dismiss(assignment):
         _shares.pop(key).close()
 
 
-def begin_worker():
-    """In a process of ours, first of all: leave signals to the parent, and never outlive it."""
+def begin_worker(threads=None):
+    """In a process of ours, first of all: leave signals to the parent, and never outlive it.
+
+    threads : how many an environment that simulates in threads of its own may have here
+    """
+    if threads is not None:
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=[multiprocessing.parent_process().sentinel], daemon=True).start()

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 import minorml
-from minorml.gradcheck import assert_close, assert_gradient
+from minorml.gradcheck import assert_close, assert_gradient, complex_step
 from minorml.kernels import KERNELS, _compile, add_bias, discounted_sums, one_column, outer_rows
+from minorml.mlp import tanh_times_slope, tanh_times_slope_tangent
 
 FOLDER = Path(minorml.__file__).parent
 MODULES = [importlib.import_module(f"minorml.{module.name}") for module in pkgutil.iter_modules([str(FOLDER)])
@@ -157,6 +158,20 @@ def test_discounted_sums_are_linear_in_the_rewards(seed, horizon, discount):
     matrix = np.triu(discount ** np.maximum(t - t[:, None], 0))
     assert_gradient(lambda r: discounted_sums(r, discount), matrix.T, rewards)
     np.testing.assert_allclose(discounted_sums(rewards, discount), matrix @ rewards, rtol=0, atol=1e-13)
+
+
+@pytest.mark.gradients
+@given(seeds)
+def test_slopes_of_tanh_are_its_derivatives(seed):
+    """x ∘ f'(z), and how it moves when x and z do; f' itself by the complex step of NumPy's tanh."""
+    x, Rx, z, Rz = np.random.default_rng(seed).normal(size=(4, 3, 5))
+    h, Rh = np.tanh(z), Rz / np.cosh(z)**2
+    assert_close(tanh_times_slope(x, h), x * complex_step(np.tanh, z, np.ones_like(z)))
+
+    def moving(t):
+        return (x + t * Rx) / np.cosh(z + t * Rz)**2
+
+    assert_close(tanh_times_slope_tangent(x, Rx, h, Rh), np.imag(moving(1e-30j)) / 1e-30)
 
 
 @pytest.mark.gradients
