@@ -15,11 +15,11 @@ last bit. The same for any number of threads: every copy has its own MjData, and
 
 import ctypes
 import functools
+import itertools
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import as_file, files
-from itertools import compress
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -41,10 +41,18 @@ def _choose_gl():
 _choose_gl()
 import mujoco  # noqa: E402
 
+_warned = itertools.count(1)  # how often MuJoCo has warned, in any simulation of this process
+_last_warning = [0]
+
+
+def _note_warning(message):
+    _last_warning[0] = next(_warned)
+
+
 if mujoco.get_mju_user_warning() is None:
     # Otherwise warnings go to stderr and to MUJOCO_LOG.TXT in the working directory: one for each model that is
     # loaded, about a deprecated attribute in its XML, and those that `_advance` raises as errors.
-    mujoco.set_mju_user_warning(lambda message: None)
+    mujoco.set_mju_user_warning(_note_warning)
 
 FRAME_SKIP = 5
 PITCH = 2  # index in q
@@ -68,14 +76,15 @@ def _model():
 
 
 def _simulate(model, copies):
-    """(cheetah.2) for the copies that an iterator gives, each (MjData, view of its control, new control).
+    """(cheetah.2) for the copies that an iterator gives, each (views of one copy, its new control).
 
     Threads share the iterator: who is done with a copy takes the next. MuJoCo releases the GIL, so what Python does for
     one copy hides behind the simulation of another.
     """
-    for data, view, control in copies:
-        view[:] = control
+    for (data, ctrl, qpos, qvel, q, v), control in copies:
+        ctrl[:] = control
         mujoco.mj_step(model, data, FRAME_SKIP)
+        q[:], v[:] = qpos, qvel
 
 
 class HalfCheetahSwapVectorEnv(TaskVectorEnv):
@@ -98,10 +107,11 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
         self._helpers = ThreadPoolExecutor(max(1, self.num_threads - 1))  # the thread that calls `step` works too
         self._model = _model()
         self._data = [mujoco.MjData(self._model) for _ in range(num_envs)]
-        # Views into the simulations: to read or write 200 of these costs a tenth of looking them up again.
-        self._controls = [data.ctrl for data in self._data]
-        self._coordinates = [view for data in self._data for view in (data.qpos, data.qvel)]
-        self._warnings = [data.warning.number for data in self._data]  # how many of each kind since the reset
+        self._now = np.zeros((num_envs, self._model.nq + self._model.nv))  # (q, q̇) of every copy
+        # Views into the simulations, and into `_now`: to look up 200 of these costs ten times as much as to use them.
+        self._views = [(data, data.ctrl, data.qpos, data.qvel, *np.split(row, [self._model.nq]))
+                       for data, row in zip(self._data, self._now)]
+        self._seen_warning = 0
 
     def set_attr(self, name, values):
         """As `TaskVectorEnv.set_attr`; `swapped` is 0 or 1."""
@@ -119,12 +129,13 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
             data.qpos += rng.uniform(-START_NOISE, START_NOISE, self._model.nq)
             data.qvel += START_NOISE * rng.standard_normal(self._model.nv)
             mujoco.mj_forward(self._model, data)
-        return self._read()[copies]
+            self._now[i] = *data.qpos, *data.qvel
+        return self._now[copies]
 
     def _advance(self, states, actions):
         a = np.clip(actions, -1, 1)
         controls = np.where(self._task["swapped"][:, None] == 1, a[:, SWAP], a)  # (cheetah.1)
-        copies = compress(zip(self._data, self._controls, controls), self._living().tolist())
+        copies = itertools.compress(zip(self._views, controls), self._living().tolist())
         if self.num_threads > 1:
             copies = iter(list(copies))  # an iterator over a list may be shared between threads
         helpers = [self._helpers.submit(_simulate, self._model, copies) for _ in range(self.num_threads - 1)]
@@ -132,19 +143,20 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
         for helper in helpers:
             helper.result()
         self._require_sane()
-        after = self._read()
+        after = self._now.copy()
         velocity = (after[:, 0] - states[:, 0]) / (self._model.opt.timestep * FRAME_SKIP)
         rewards = velocity - CONTROL_COST * np.square(a).sum(axis=1) + ALIVE_BONUS  # (cheetah.3)
         return after, rewards, np.cos(after[:, PITCH]) < MIN_COS_PITCH
 
-    def _read(self):
-        """The states (q, q̇) of all copies, (N, 18)."""
-        return np.concatenate(self._coordinates).reshape(self.num_envs, -1)
-
     def _require_sane(self):
         """Raise FloatingPointError where MuJoCo gave up: it has put that copy back to its zero state, and warned."""
-        warnings = np.concatenate(self._warnings).reshape(self.num_envs, -1)
-        if warnings.any():
+        last = _last_warning[0]
+        if last == self._seen_warning and mujoco.get_mju_user_warning() is _note_warning:
+            return  # nobody has warned since
+        warnings = np.array([data.warning.number for data in self._data])  # of each kind, since the reset
+        if not warnings.any():
+            self._seen_warning = last
+        else:
             i, kind = np.argwhere(warnings)[0].tolist()
             raise FloatingPointError(f"the simulation diverged ({mujoco.mjtWarning(kind).name}) in {self._where(i)}")
 

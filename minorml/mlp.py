@@ -32,7 +32,7 @@ from .kernels import (
     tanh_times_slope_tangent_loop,
 )
 
-BLOCK = 1024  # rows: the layers of a sweep, 50 units wide, are then about 1.5 MB in float32
+BLOCK = 2048  # rows: the layers of a sweep, 50 units wide, are then about 3 MB in float32
 
 
 class Activation(NamedTuple):
