@@ -11,7 +11,7 @@ demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotat
 	$(BIN)/minorml evaluate $(DEMO)
 	$(BIN)/minorml plot $(DEMO)
 
-test: .venv/with-test,plot  ## the whole suite
+test: .venv/with-test,plot,cluster  ## the whole suite
 	$(BIN)/python -m pytest
 
 test-peers: .venv/with-test,peers  ## the derivatives against JAX
