@@ -16,12 +16,17 @@ from minorml.train import iterate
 
 
 def speed_up(name, learner, state, repetitions):
-    """One row: an iteration by one process of ours and by two, in turn."""
-    with Team(learner.config, workers=1) as one, Team(learner.config, workers=2) as two:
-        thetas = [iterate(learner, team, state)[0].meta.theta for team in (one, two)]
-        np.testing.assert_array_equal(*thetas)  # the same numbers first
-        a, b = in_turn(lambda: iterate(learner, one, state), lambda: iterate(learner, two, state), repetitions, 1)
-    print(f"| {name} | {spread(a)} | {spread(b)} | {np.median(a / b):.2f} |")
+    """One row: an iteration by one process of ours, against two processes and against two threads, in turn."""
+    with (Team(learner.config, workers=1) as one, Team(learner.config, workers=2) as processes,
+          ThreadPoolExecutor(2) as pool, Team(learner.config, executor=pool) as threads):
+        thetas = [iterate(learner, team, state)[0].meta.theta for team in (one, processes, threads)]
+        np.testing.assert_array_equal(thetas[1:], thetas[:1] * 2)  # the same numbers first
+        cells = []
+        for team in processes, threads:
+            a, b = in_turn(lambda: iterate(learner, one, state),
+                           lambda: iterate(learner, team, state), repetitions, 1)  # noqa: B023 (called at once)
+            cells += [spread(b), f"{np.median(a / b):.2f}"]
+    print(f"| {name} | {spread(a)} | {' | '.join(cells)} |")
 
 
 def overhead(learner, state, repetitions=60):
@@ -80,7 +85,7 @@ def main():
     cartpole = balancing()
     cheetah = start(dataclasses.replace(preset("cheetah/norml"), num_trajectories=20, horizon=200))
     print("### Two workers over one\n\nMilliseconds per outer iteration, in turn.\n")
-    print("| system | one process | two processes | speed-up |\n|---|---|---|---|")
+    print("| system | one process | two processes | speed-up | two threads | speed-up |\n|---|---|---|---|---|---|")
     speed_up("cart-pole, 500 steps", *cartpole, repetitions=10)
     speed_up("half cheetah, 20 trajectories of 200 steps", *cheetah, repetitions=5)
     print("\n### What each kind of worker costs on the point agent\n\nMilliseconds per outer iteration, in turn.\n")

@@ -249,7 +249,8 @@ def main(argv=None):
         print(f"minorml: failed: {error}; what was saved before stays", file=sys.stderr)
         return 1
     except Stopped as stopped:
-        print(f"minorml: stopped by {stopped}; --resume goes on from the last finished iteration", file=sys.stderr)
+        how = "the same command goes" if args.verb == "sweep" else "--resume goes"
+        print(f"minorml: stopped by {stopped}; {how} on from the last finished iteration", file=sys.stderr)
         return 128 + stopped.signum
     except KeyboardInterrupt:
         print("minorml: interrupted", file=sys.stderr)

@@ -92,7 +92,9 @@ def add_bias_formula(z, b):
 
 @replaces(add_bias_formula)
 def add_bias(z, b):
-    rows, biases = z.reshape(-1, z.shape[-2], z.shape[-1]), np.ascontiguousarray(b).reshape(-1, z.shape[-1])
+    N, I = z.shape[-2], z.shape[-1]
+    rows = z.reshape(z.size // max(1, N * I), N, I)
+    biases = np.ascontiguousarray(b).reshape(b.size // I, I)
     for m in range(rows.shape[0]):
         bias = biases[m % len(biases)]
         for n in range(rows.shape[1]):
@@ -109,7 +111,8 @@ def one_column_formula(dz, w):
 @replaces(one_column_formula)
 def one_column(dz, w):
     N, I = dz.shape[-2], w.shape[-2]
-    columns, weights = np.ascontiguousarray(dz).reshape(-1, N), np.ascontiguousarray(w).reshape(-1, I)
+    columns = np.ascontiguousarray(dz).reshape(dz.size // max(1, N), N)
+    weights = np.ascontiguousarray(w).reshape(w.size // I, I)
     out = np.empty((len(columns), N, I), dz.dtype)
     for m in range(len(columns)):
         weight = weights[m % len(weights)]

@@ -7,28 +7,29 @@ from contextlib import contextmanager
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has asked to stop, and what was finished is saved. `signum` says which."""
+    """A signal, `signum`, has asked to stop, and what was finished is saved; `at_once` if it was the second."""
 
-    def __init__(self, signum):
+    def __init__(self, signum, at_once=False):
         super().__init__(signal.Signals(signum).name)
-        self.signum = signum
+        self.signum, self.at_once = signum, at_once
 
 
 @contextmanager
-def first_signal_waits():
+def first_signal_waits(say=True):
     """Within the context, the first SIGINT or SIGTERM is only noted; a second one raises `Stopped` where it strikes.
 
-    Yields a function that raises `Stopped` if a signal has been noted: call it where stopping is convenient. A signal
-    that the process was told to ignore stays ignored. Outside the main thread Python has no signals, and nothing is
-    changed.
+    Yields a function that raises `Stopped` if a signal has been noted: call it where stopping is convenient. `say` on
+    stderr that one has come. A signal that the process was told to ignore stays ignored. Outside the main thread Python
+    has no signals, and nothing is changed.
     """
     noted = []
 
     def handle(signum, _):
         if noted:
-            raise Stopped(signum)
+            raise Stopped(signum, at_once=True)
         noted.append(signum)
-        os.write(2, b"\nminorml: stopping after this iteration; once more to stop at once\n")
+        if say:
+            os.write(2, b"\nminorml: stopping after this iteration; once more to stop at once\n")
 
     def stop_if_asked():
         if noted:

@@ -5,6 +5,7 @@ moment it goes on where it was: runs that are finished stay as they are, others 
 """
 
 import multiprocessing
+import os
 import signal
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -60,13 +61,21 @@ def sweep(jobs, workers=1, progress=True):
                     running.remove(one)
                     outcome[one.job.path] = _result(one)
                 shown.update(_iterations(jobs), running=len(running))
-        except Stopped:
-            for one in running:
-                one.process.terminate()  # which finishes its iteration
-            for one in running:
-                one.process.join()
+        except Stopped as stopped:
+            _stop(running, stopped.at_once)
             raise
     return outcome
+
+
+def _stop(running, at_once):
+    """End the runs: each after its iteration, or, at a second signal, at once."""
+    try:
+        for one in running:
+            one.process.kill() if at_once else one.process.terminate()
+        for one in running:
+            one.process.join()
+    except Stopped:
+        _stop(running, at_once=True)
 
 
 def is_finished(job):
@@ -95,9 +104,9 @@ def _start(job):
 
 
 def _run(job, send):
-    """In the process of one run. A SIGINT is left to the sweep, whose SIGTERM lets the iteration be finished."""
-    begin_worker()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """In the process of one run. Signals are left to the sweep, whose SIGTERM lets the iteration be finished."""
+    os.setpgrp()  # a signal to the sweep's whole group would be the first of two
+    begin_worker(ignore=[signal.SIGINT])
     try:
         train(job.config, job.path, resume=(job.path / "config.json").exists(), progress=False)
     except Stopped:

@@ -18,7 +18,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, TimeoutError
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, TimeoutError
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import NamedTuple
@@ -138,7 +138,13 @@ class Team:
         spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         threads = max(1, (os.cpu_count() or 1) // n)
         executors = [ProcessPoolExecutor(1, spawn, begin_worker, [threads]) for _ in range(n)]
-        self._processes = [one.result() for one in [executor.submit(os.getpid) for executor in executors]]
+        try:
+            self._processes = [one.result() for one in [executor.submit(os.getpid) for executor in executors]]
+        except BrokenExecutor as error:
+            for executor in executors:
+                executor.shutdown()
+            raise WorkerError("a worker died while it started; in a script, `train(workers=…)` must stand under "
+                              "`if __name__ == '__main__':`") from error
         return executors
 
     def _join(self, address):
@@ -190,15 +196,15 @@ def _dismiss(assignment):
         _shares.pop(key).close()
 
 
-def begin_worker(threads=None):
+def begin_worker(threads=None, ignore=(signal.SIGINT, signal.SIGTERM)):
     """In a process of ours, first of all: leave signals to the parent, and never outlive it.
 
     threads : how many an environment that simulates in threads of its own may have here
     """
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for signum in ignore:
+        signal.signal(signum, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=[multiprocessing.parent_process().sentinel], daemon=True).start()
 
 

@@ -160,7 +160,7 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, mak
     config = dataclasses.replace(preset(config) if isinstance(config, str) else config, **fields)
     learner = _shapes(config, make_envs)  # first: what is wrong with it shows before a file is made
     state, metrics = initial_state(learner), []
-    with Team(config, make_envs, workers, executor, scheduler) as team, first_signal_waits() as stop_if_asked:
+    with Team(config, make_envs, workers, executor, scheduler) as team, first_signal_waits(progress) as stop_if_asked:
         run = None
         if out is not None:
             run = Run.reopen(out, config) if resume else Run.create(out, config, overwrite)

@@ -157,3 +157,14 @@ def test_a_dask_cluster_that_loses_a_worker_in_the_middle():
                 rows.append({**row, "seconds": 0})
         learner.envs.close()
     assert (flat(state.meta).tobytes(), rows) == alone
+
+
+def dies(*_):
+    os._exit(9)
+
+
+def test_a_worker_that_dies_while_it_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr("minorml.team.begin_worker", dies)
+    with pytest.raises(minorml.WorkerError, match="a worker died while it started; in a script"):
+        minorml.train(CONFIGS["point"], tmp_path / "run", workers=2, progress=False)
+    assert not (tmp_path / "run").exists()
