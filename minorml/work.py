@@ -37,8 +37,8 @@ def draw_tasks(config, iteration):
 ROWS_AT_ONCE = 4096  # tasks of few rows go through the mathematics together, up to so many rows
 
 
-def runs(batches):
-    """Cut the tasks into runs that can be stacked: of equally many rows, and few. → [slice]
+def groups(batches):
+    """Cut the tasks into groups that can be stacked: of equally many rows, and few. → [slice]
 
     batches : for each task a list of its batches, one for each step
     """
@@ -56,7 +56,7 @@ def stack(batches):
 
 
 class Adapted(NamedTuple):
-    """A run of tasks, adapted together."""
+    """A group of tasks, adapted together."""
 
     tasks: slice
     theta: np.ndarray  # (m, P)
@@ -65,7 +65,7 @@ class Adapted(NamedTuple):
 
 def adapt_all(learner, meta, pre):
     """Adapt to each task, by (meta.1). `pre`: for each task its batches, one for each step. Yields `Adapted`."""
-    for tasks in runs(pre):
+    for tasks in groups(pre):
         steps = [stack(batches) for batches in zip(*pre[tasks])]
         theta_i, pullback = adapt(learner.policy, learner.laf, learner.method, meta, steps)
         yield Adapted(tasks, np.broadcast_to(theta_i, (len(pre[tasks]), theta_i.shape[-1])), pullback)
@@ -74,7 +74,7 @@ def adapt_all(learner, meta, pre):
 def outer_all(learner, theta, post):
     """The outer losses of tasks: θ_i (m, P) and a Batch for each → (losses (m,), g' (m, P), clip fractions (m,))."""
     outer = [outer_loss(learner.policy, theta[tasks], stack(post[tasks]), learner.config.clip)
-             for tasks in runs([[batch] for batch in post])]
+             for tasks in groups([[batch] for batch in post])]
     return [np.concatenate(fields) for fields in zip(*outer)]
 
 
@@ -86,7 +86,7 @@ def explore_and_adapt(learner, meta, steps, rngs, names=None):
     explored, pre = [], [[] for _ in rngs]
     adapted = list(adapt_all(learner, meta, pre))
     for _ in range(steps):
-        trajectories = learner.rollout(np.concatenate([run.theta for run in adapted]), rngs, names)
+        trajectories = learner.rollout(np.concatenate([group.theta for group in adapted]), rngs, names)
         explored.append(trajectories)
         for one, mine in zip(trajectories, pre):
             advantages = None
@@ -95,7 +95,7 @@ def explore_and_adapt(learner, meta, steps, rngs, names=None):
                 advantages = advantages.astype(learner.config.dtype)
             mine.append(one.batch(advantages))
         adapted = list(adapt_all(learner, meta, pre))
-    return explored, pre, np.concatenate([run.theta for run in adapted]), adapted
+    return explored, pre, np.concatenate([group.theta for group in adapted]), adapted
 
 
 class Sampled(NamedTuple):
