@@ -4,7 +4,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -27,9 +26,9 @@ def system(name, dtype="float32"):
 
 @contextmanager
 def teams(config):
-    """One thread here, and two."""
-    with ThreadPoolExecutor(2) as pool, Team(config) as one, Team(config, executor=pool) as two:
-        yield {"1 thread": one, "2 threads": two}
+    """This process, and two of our own."""
+    with Team(config) as here, Team(config, workers=2) as two:
+        yield {"1 process": here, "2 processes": two}
 
 
 def fastest(calls, repetitions=5):
@@ -85,7 +84,7 @@ def compare_gradients(name, dtype, repetitions):
     with teams(learner.config) as ours_by:
         ours = {how: our_gradient(learner, state, team) for how, team in ours_by.items()}
         theirs = {shape: their_gradient(learner, state, shape) for shape in SHAPES}
-        for x, y in zip(ours["2 threads"](), theirs["scan"]()):
+        for x, y in zip(ours["2 processes"](), theirs["scan"]()):
             tolerance = 1e-4 if dtype == "float32" else 1e-10  # of sums over 2,500 to 125,000 rows
             np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * np.abs(y).max())
         how, shape = fastest(ours), fastest(theirs)
@@ -137,7 +136,7 @@ def compare_iterations(name, repetitions):
     with teams(learner.config) as ours_by:
         ours = {how: lambda team=team: iterate(learner, team, state) for how, team in ours_by.items()}
         theirs = {shape: their_iteration(learner, state, shape) for shape in SHAPES}
-        (after, row), (expected, *_, after_adaptation) = ours["1 thread"](), theirs["scan"](our_numbers(learner))
+        (after, row), (expected, *_, after_adaptation) = ours["1 process"](), theirs["scan"](our_numbers(learner))
         np.testing.assert_allclose(row["post_return"], after_adaptation, rtol=1e-3)
         moved, as_expected = after.meta.offset - state.meta.offset, expected.offset - state.meta.offset
         assert np.corrcoef(moved, as_expected)[0, 1] > 0.99  # Adam's first steps are signs: small gradients may differ
