@@ -2,17 +2,18 @@
 
 import argparse
 
-from benchmarks import kernels, memory, phases, sampling, workers
+from benchmarks import kernels, memory, peers, phases, sampling, workers
 from minorml.runs import versions
 
 ALL = {"kernels": kernels.main, "phases": phases.main, "sampling": sampling.main, "memory": memory.main,
-       "workers": workers.main}
+       "workers": workers.main, "peers": peers.main}
 
-parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-parser.add_argument("names", nargs="*", choices=[*ALL, []], help="all of them by default")
-facts = versions()
-print(f"Processor: {facts['processor']}, {facts['cpus']} CPUs; Python {facts['python']}; "
-      + ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
-      + f"; BLAS: {', '.join(facts['blas'])}\n")
-for name in parser.parse_args().names or ALL:
-    ALL[name]()
+if __name__ == "__main__":  # workers import this module too
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*ALL, []], help="all of them by default")
+    facts = versions()
+    print(f"Processor: {facts['processor']}, {facts['cpus']} CPUs; Python {facts['python']}; "
+          + ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
+          + f"; BLAS: {', '.join(facts['blas'])}\n")
+    for name in parser.parse_args().names or ALL:
+        ALL[name]()

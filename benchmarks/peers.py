@@ -1,7 +1,6 @@
 """Against jitted automatic differentiation (JAX, extra `peers`): the same numbers first, then the time, in turn."""
 
 import dataclasses
-import os
 import subprocess
 import sys
 from contextlib import closing, contextmanager
@@ -145,20 +144,18 @@ def compare_iterations(name, repetitions):
     print(f"| iteration, {name}, float32 | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
 
 
-def in_a_process(work, warm_up=True, **environment):
-    """Run a function of this module in a process of its own → (seconds in all, peak resident MiB)."""
+def in_a_process(work, repetitions=3):
+    """Run a function of this module in processes of its own → (seconds of each in all, peak resident MiB)."""
     code = (f"from benchmarks import peers\npeers.{work}\nimport resource\n"
             "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)")
     peaks = []
 
     def run():
-        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True,
-                              env={**os.environ, **environment})
+        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
         peaks.append(float(done.stdout.split("PEAK")[1]))
 
-    if warm_up:
-        run()
-    return np.array([seconds(run) for _ in range(3)]), peaks[-1]
+    run()  # warms the caches
+    return np.array([seconds(run) for _ in range(repetitions)]), peaks[-1]
 
 
 def our_first_update():
@@ -182,12 +179,12 @@ def their_peak(shape):
     their_gradient(*system("cartpole"), shape)()
 
 
-def nothing():
-    """What stands in memory before: the packages, the environments and the batches."""
-    their_gradient(*system("cartpole"), "scan")
-
-
 def main():
+    try:
+        import jax  # noqa: F401
+    except ImportError:
+        print("### Against JAX: it is missing; pip install 'minorml[peers]'\n")
+        return
     print("### Against JAX, jitted\n")
     print("Milliseconds, in turn in one process on two cores; the ratio is theirs over ours.\n")
     print("| | minorml | JAX | ratio |\n|---|---|---|---|")
@@ -199,8 +196,7 @@ def main():
     (ours, _), (theirs, _) = in_a_process("our_first_update()"), in_a_process("their_first_update()")
     print(f"| process start to first update, cartpole | {spread(ours)} | {spread(theirs)} | "
           f"{np.median(theirs) / np.median(ours):.1f} |")
-    before = in_a_process("nothing()")[1]
-    ours, *theirs = (in_a_process(work)[1] for work in ("our_peak()", "their_peak('scan')", "their_peak('vmap')"))
-    print(f"\nPeak resident memory, MiB, of a process that computes the cart-pole meta-gradient once: minorml "
-          f"{ours:.0f}; JAX {theirs[0]:.0f} (scan), {theirs[1]:.0f} (vmap), of which {before:.0f} were there before it "
-          "began.\n")
+    ours, scan, vmap = (in_a_process(work, repetitions=1)[1] for work in (
+        "our_peak()", "their_peak('scan')", "their_peak('vmap')"))
+    print(f"\nPeak resident memory of a process that makes the batches and computes the cart-pole meta-gradient once, "
+          f"packages included: minorml {ours:.0f} MiB; JAX {scan:.0f} (scan), {vmap:.0f} (vmap).\n")
