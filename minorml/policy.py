@@ -80,9 +80,8 @@ class GaussianPolicy:
 
     def scores(self, theta, s, a):
         """∇_θ log π_θ(a_n|s_n) for each row, (N, P)."""
-        at = self.at(theta, s, a)
-        dmean, dlog_std = gaussian.vjp_rows(at.e, at.log_std)
-        return np.concatenate([self.mlp.vjp_rows(at.mean_params, at.hs, dmean), dlog_std], axis=1)
+        check_shape("s", s, ("N", self.obs_dim))
+        return self.at(theta, s, a).scores()
 
     def vjp(self, theta, s, a, w):
         """Σ_n w_n ∇_θ log π_n, (P,), for weights w (N,)."""
@@ -121,11 +120,16 @@ class LogProb:
         dmean, dlog_std, deltas = self.down(w)
         return np.concatenate([self.policy.mlp.vjp(self.mean_params, self.hs, dmean, deltas), dlog_std], axis=-1)
 
+    def scores(self):
+        """∇x_n for each row, (N, P)."""
+        dmean, dlog_std = gaussian.vjp_rows(self.e, self.log_std)
+        return np.concatenate([self.policy.mlp.vjp_rows(self.mean_params, self.hs, dmean), dlog_std], axis=1)
+
     def down(self, w):
         """The sweep down (gaussian.3), (mlp.2) for weights w, kept: the tangent's goes down beside it."""
         if self._sweep is None or not np.array_equal(self._sweep[0], w):
             dmean, dlog_std = gaussian.vjp(self.e, self.log_std, w)
-            self._sweep = w, (dmean, dlog_std, self.policy.mlp.deltas(self.mean_params, self.hs, dmean))
+            self._sweep = w.copy(), (dmean, dlog_std, self.policy.mlp.deltas(self.mean_params, self.hs, dmean))
         return self._sweep[1]
 
     def along(self, v):
@@ -163,6 +167,10 @@ class InBlocks:
     def vjp(self, *weights):
         """As `LogProb.vjp(w)` and `LogProbTangent.vjp(w, Rw)`."""
         return sum(part.vjp(*(w[..., rows] for w in weights)) for rows, part in zip(self.blocks, self.parts))
+
+    def scores(self):
+        """As `LogProb.scores`."""
+        return np.concatenate([part.scores() for part in self.parts])
 
     def along(self, v):
         """As `LogProb.along`."""

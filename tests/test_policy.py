@@ -58,13 +58,23 @@ def test_many_rows_go_through_in_blocks(monkeypatch):
         at = policy.at(theta, s, a)
         tangent = at.along(v)
         A, vjp = laf.at(psi, s, a, next_s)
-        return at.log_prob, at.vjp(w), tangent.log_prob, tangent.vjp(w, Rw), A, vjp(w)
+        scores = policy.scores(theta, s, a)
+        return at.log_prob, at.vjp(w), tangent.log_prob, tangent.vjp(w, Rw), A, vjp(w), scores
 
     whole = everything()
     monkeypatch.setattr("minorml.mlp.BLOCK", 4)
     assert isinstance(policy.at(theta, s, a), InBlocks)
     for ours, expected in zip(everything(), whole):
         assert_close(ours, expected, 1e-14)
+
+
+def test_weights_may_be_changed_in_place_between_calls():
+    """… although the sweep down is kept."""
+    policy, _, theta, _, s, a, _, w, _, _ = policy_case()
+    at, weights = policy.at(theta, s, a), w.copy()
+    at.vjp(weights)
+    weights *= -2
+    np.testing.assert_array_equal(at.vjp(weights), policy.vjp(theta, s, a, -2 * w))
 
 
 @pytest.mark.gradients
