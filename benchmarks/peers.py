@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.systems import balancing, start
 from benchmarks.timing import in_turn, seconds, spread
+from minorml.baseline import pooled
 from minorml.presets import preset
 from minorml.team import Team
 from minorml.train import iterate
@@ -38,7 +39,7 @@ def fastest(calls, repetitions=5):
 def our_gradient(learner, state, team):
     """What computes the mean meta-gradient over the tasks of the first iteration's batches, adaptation included."""
     sampled = team.sample(state.meta, 0)
-    mean, std = advantages(learner.config, state)
+    mean, std = pooled([one.spread for one in sampled])
     again = state.meta._replace(theta=state.meta.theta.copy())  # not the very one, so that tasks are adapted anew
 
     def gradient():
@@ -48,13 +49,6 @@ def our_gradient(learner, state, team):
     return gradient
 
 
-def advantages(config, state):
-    with closing(Share(config, range(config.num_tasks))) as share:
-        share.sample(state.meta, 0)
-        A = np.concatenate(share.kept.advantages)
-    return A.mean(), A.std()
-
-
 def their_gradient(learner, state, shape):
     """The same by JAX."""
     import jax
@@ -62,8 +56,8 @@ def their_gradient(learner, state, shape):
     from benchmarks import peer_jax
     config = learner.config
     with closing(Share(config, range(config.num_tasks))) as share:
-        share.sample(state.meta, 0)
-        batches = share.evidence(range(config.num_tasks), state.meta, 0, *advantages(config, state))
+        sampled = share.sample(state.meta, 0)
+        batches = share.evidence(range(config.num_tasks), state.meta, 0, *pooled([one.spread for one in sampled]))
     assert all(len(post.states) == config.num_trajectories * config.horizon for _, post in batches)
 
     def rows(batch):

@@ -35,18 +35,30 @@ class Failure(NamedTuple):
     batches: list  # for each of them: D_i^train (one for each adaptation step), D_i^test
 
 
+def pack(meta, moments):
+    """Parameters and Adam's moments as (named arrays, counts of Adam's steps), for a file."""
+    arrays = {f"meta/{name}": array for name, array in meta._asdict().items()}
+    for name, (first, second, _) in moments.items():
+        arrays |= {f"moments/{name}/first": first, f"moments/{name}/second": second}
+    return arrays, {name: one.count for name, one in moments.items()}
+
+
+def unpack(arrays, counts):
+    """What `pack` was given: (MetaParameters, moments)."""
+    return (MetaParameters(**{name: arrays[f"meta/{name}"] for name in MetaParameters._fields}),
+            {name: adam.Moments(arrays[f"moments/{name}/first"], arrays[f"moments/{name}/second"], count)
+             for name, count in counts.items()})
+
+
 def keep(path, config, failure, message):
     """Write a failure to a file, for `replay`."""
-    arrays = {f"meta/{name}": array for name, array in failure.meta._asdict().items()}
-    for name, moments in failure.moments.items():
-        arrays |= {f"moments/{name}/first": moments.first, f"moments/{name}/second": moments.second}
+    arrays, counts = pack(failure.meta, failure.moments)
     for i, (pre, post) in zip(failure.tasks, failure.batches):
         for label, batch in [*((f"pre-{j}", batch) for j, batch in enumerate(pre)), ("post", post)]:
             arrays |= {f"task-{i}/{label}/{name}": array for name, array in batch._asdict().items()
                        if array is not None}
     checkpoints.write(path, arrays, failure=message, config=dataclasses.asdict(config), iteration=failure.iteration,
-                      tasks=failure.tasks, rate=failure.rate,
-                      counts={name: moments.count for name, moments in failure.moments.items()})
+                      tasks=failure.tasks, rate=failure.rate, counts=counts)
 
 
 def read(path):
@@ -54,9 +66,7 @@ def read(path):
     try:
         arrays, facts = checkpoints.read(path)
         config = from_json(facts["config"])
-        meta = MetaParameters(**{name: arrays[f"meta/{name}"] for name in MetaParameters._fields})
-        moments = {name: adam.Moments(arrays[f"moments/{name}/first"], arrays[f"moments/{name}/second"], count)
-                   for name, count in facts["counts"].items()}
+        meta, moments = unpack(arrays, facts["counts"])
 
         def batch(prefix):
             return Batch(**{name: arrays.get(f"{prefix}/{name}") for name in Batch._fields})

@@ -26,10 +26,8 @@ from pathlib import Path
 from threadpoolctl import threadpool_info
 
 from . import checkpoints, replay
-from .adam import Moments
 from .checkpoints import write_atomically
 from .config import Config, from_json
-from .meta import MetaParameters
 
 METRICS = ("iteration", "env_steps", "seconds", "pre_return", "pre_return_std", "post_return", "post_return_std",
            "episodes", "loss", "gradient_norm", "log_std", "alpha_norm", "clip_fraction")
@@ -160,6 +158,8 @@ class Run:
         """Write metrics.csv anew, with these lines of text after the header, and keep it open."""
         text = "".join(line + "\r\n" for line in [",".join(METRICS), *rows])
         write_atomically(self.path / "metrics.csv", text.encode())
+        if self._metrics is not None:
+            self._metrics.close()
         self._metrics = open(self.path / "metrics.csv", "ab", buffering=0)  # nothing is left to write when it closes
 
     def append(self, row):
@@ -260,19 +260,15 @@ def _numbers(lines):
 
 def _to_arrays(state):
     """A State as (named arrays, numbers)."""
-    arrays = {f"meta/{name}": array for name, array in state.meta._asdict().items()}
-    for name, moments in state.moments.items():
-        arrays |= {f"moments/{name}/first": moments.first, f"moments/{name}/second": moments.second}
+    arrays, counts = replay.pack(state.meta, state.moments)
     return arrays, {"iteration": state.iteration, "env_steps": state.env_steps, "seconds": state.seconds,
-                    "counts": {name: moments.count for name, moments in state.moments.items()}}
+                    "counts": counts}
 
 
 def _from_arrays(arrays, facts, template):
     try:
-        moments = {name: Moments(arrays[f"moments/{name}/first"], arrays[f"moments/{name}/second"],
-                                 _number(int, facts["counts"][name])) for name in template.moments}
-        meta = MetaParameters(**{name: arrays[f"meta/{name}"] for name in MetaParameters._fields})
-        return type(template)(meta, moments, *(_number(type(getattr(template, name)), facts[name])
+        counts = {name: _number(int, facts["counts"][name]) for name in template.moments}
+        return type(template)(*replay.unpack(arrays, counts), *(_number(type(getattr(template, name)), facts[name])
                                                for name in ("iteration", "env_steps", "seconds")))
     except (KeyError, TypeError) as error:
         raise ValueError(f"its manifest lacks {error}") from None
