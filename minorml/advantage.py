@@ -12,7 +12,7 @@ N weights w to Σ_n w_n ∇_ψ A_n. A method names its source in `minorml/method
 
 import numpy as np
 
-from .mlp import MLP, row_blocks
+from .mlp import MLP
 from .policy import check_rows, check_shape, init_mlp
 
 
@@ -44,14 +44,13 @@ class AdvantageNetwork:
 
     def at(self, psi, s, a, next_s):
         """One forward pass over N rows → A (N,) and vjp: w (N,) ↦ Σ_n w_n ∇_ψ A_n (Q,)."""
-        blocks = row_blocks(s.shape[-2])
-        hs = [self._forward(psi, *(x[..., rows, :] for x in (s, a, next_s))) for rows in blocks]
+        hs = self._forward(psi, s, a, next_s)
 
         def vjp(w):
             check_shape("w", w, np.shape(s)[:-1])
-            return sum(self.mlp.vjp(psi, h, w[..., rows, None]) for rows, h in zip(blocks, hs))
+            return self.mlp.vjp(psi, hs, w[..., None])
 
-        return np.concatenate([h[-1][..., 0] for h in hs], axis=-1), vjp
+        return hs[-1][..., 0], vjp
 
     def value(self, psi, s, a, next_s):
         """A_ψ(s_n, a_n, s'_n), (N,)."""
@@ -75,8 +74,7 @@ class AdvantageNetwork:
         check_shape("w", w, (len(s),))
         check_shape("v", v, (self.num_params,))
         dy = w[:, None]
-        return self.mlp.vjp_tangent(psi, hs, v, self.mlp.jvp(psi, hs, v), self.mlp.deltas(psi, hs, dy),
-                                    np.zeros_like(dy))
+        return self.mlp.vjp_tangent(psi, hs, dy, v, self.mlp.jvp(psi, hs, v), np.zeros_like(dy))
 
 
 def learned(laf, psi, batch):

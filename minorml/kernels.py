@@ -1,14 +1,14 @@
-"""Everything compiled by Numba, and nothing else. The mathematics is read elsewhere.
+"""What is compiled by Numba, and when it is used. The mathematics is read elsewhere.
 
-Each kernel is a loop, and belongs to a NumPy formula whose values it must give: element-wise expressions in one pass
-without temporaries, recurrences, and products of shapes that NumPy and BLAS are slow at.
+Each kernel belongs to a NumPy formula whose values it must give: here recurrences and products row by row, in
+`minorml/mlp_kernels.py` the passes of a network, on products of small matrices from `minorml/tile_kernels.py`.
 
-The compiled loop serves arrays that are all float32 or all float64. Anything else takes the formula: the complex-step
-proofs therefore check the formulas, and `tests/test_kernels.py` checks every entry of `KERNELS` against its formula.
+Kernels serve arrays that are all float32 or all float64. Anything else takes the formula, and everything where
+NUMBA_DISABLE_JIT is set: the complex-step proofs therefore check the formulas, and the tests check every entry of
+`KERNELS` against its formula.
 
-Everything compiled stays in this one module's registry because Numba's on-disk cache does not notice
-when a compiled function in *another* module changes. No kernel uses `parallel` or `fastmath`: threads
-run over tasks outside, and NaN must stay NaN.
+No kernel uses `parallel`, for threads run over tasks outside, nor of `fastmath` more than `contract`, for NaN must
+stay NaN and sums keep their order.
 """
 
 import functools
@@ -18,57 +18,48 @@ import numba
 import numpy as np
 
 FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
+# No GIL; 1/0 is inf, as in NumPy; a product and the sum that it goes into may be rounded once, not twice.
+OPTIONS = dict(nogil=True, error_model="numpy", fastmath={"contract"})
 
 # name → (NumPy formula, compiled function)
 KERNELS = {}
+helper = numba.njit(**OPTIONS)  # a part of kernels
 
 
-def _compile(function):
-    """Compile without the GIL; 1/0 is inf, as in NumPy; keep the machine code on disk where that is possible."""
-    options = dict(nogil=True, error_model="numpy")
+def compile_kernel(loop):
+    """Compile, and keep the machine code on disk where that is possible."""
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, **OPTIONS)(loop)
     except RuntimeError as error:  # neither the package's folder nor the user's cache folder is writable
         warnings.warn(f"Numba cannot keep compiled code on disk ({error}); compiling again in each process. "
                       "Set NUMBA_CACHE_DIR to a writable folder to avoid this.", RuntimeWarning, stacklevel=3)
-        return numba.njit(**options)(function)
+        return numba.njit(**OPTIONS)(loop)
 
 
-def _serve(formula, compiled):
-    KERNELS[formula.__name__] = (formula, compiled)
+def served_by(kernel):
+    """Decorator of a formula: serve it by this kernel, which takes the same arguments."""
+    def decorate(formula):
+        KERNELS[formula.__name__] = (formula, kernel)
 
-    @functools.wraps(formula)
-    def dispatch(*args):
-        dtypes = {x.dtype for x in args if isinstance(x, np.ndarray)}
-        return (compiled if len(dtypes) == 1 and dtypes <= FAST_DTYPES else formula)(*args)
+        @functools.wraps(formula)
+        def dispatch(*args):
+            return (kernel if _fast(args) else formula)(*args)
 
-    return dispatch
+        return formula if numba.config.DISABLE_JIT else dispatch
 
-
-def served_by(loop):
-    """Decorator of a formula elsewhere: serve it by this loop."""
-    return lambda formula: _serve(formula, _compile(loop))
+    return decorate
 
 
 def replaces(formula):
     """Decorator of a loop: the formula above it is served by it."""
-    return lambda loop: _serve(formula, _compile(loop))
+    return lambda loop: served_by(compile_kernel(loop))(formula)
 
 
-def tanh_times_slope_loop(x, h):
-    out = np.empty_like(x)
-    xs, hs, outs = x.ravel(), h.ravel(), out.ravel()
-    for i in range(xs.size):
-        outs[i] = xs[i] - xs[i] * hs[i] * hs[i]
-    return out
-
-
-def tanh_times_slope_tangent_loop(x, Rx, h, Rh):
-    out = np.empty_like(x)
-    xs, Rxs, hs, Rhs, outs = x.ravel(), Rx.ravel(), h.ravel(), Rh.ravel(), out.ravel()
-    for i in range(xs.size):  # written out, the compiler vectorises it; as an array expression it does not
-        outs[i] = Rxs[i] - Rxs[i] * hs[i] * hs[i] - (xs[i] + xs[i]) * hs[i] * Rhs[i]
-    return out
+def _fast(args):
+    """Whether all arrays among these, and in lists among them, are float32, or all float64."""
+    arrays = [x for arg in args for x in (arg if isinstance(arg, (list, tuple)) else [arg])]
+    dtypes = {x.dtype for x in arrays if isinstance(x, np.ndarray)}
+    return len(dtypes) == 1 and dtypes <= FAST_DTYPES
 
 
 def outer_rows_formula(x, dz, out):
@@ -83,43 +74,6 @@ def outer_rows(x, dz, out):
             for o in range(dz.shape[1]):
                 out[n, i, o] = x[n, i] * dz[n, o]
     return out
-
-
-def add_bias_formula(z, b):
-    """z += b, one row (…, 1, n) for all rows of z (…, N, n). NumPy adds a short row to many in three times the time."""
-    return np.add(z, b, out=z)
-
-
-@replaces(add_bias_formula)
-def add_bias(z, b):
-    N, I = z.shape[-2], z.shape[-1]
-    rows = z.reshape(z.size // max(1, N * I), N, I)
-    biases = np.ascontiguousarray(b).reshape(b.size // I, I)
-    for m in range(rows.shape[0]):
-        bias = biases[m % len(biases)]
-        for n in range(rows.shape[1]):
-            for i in range(rows.shape[2]):
-                rows[m, n, i] += bias[i]
-    return z
-
-
-def one_column_formula(dz, w):
-    """dz wᵀ for one column each: (…, N, 1), (…, n, 1) → (…, N, n). BLAS takes ten times as long for such a product."""
-    return dz * w.swapaxes(-1, -2)
-
-
-@replaces(one_column_formula)
-def one_column(dz, w):
-    N, I = dz.shape[-2], w.shape[-2]
-    columns = np.ascontiguousarray(dz).reshape(dz.size // max(1, N), N)
-    weights = np.ascontiguousarray(w).reshape(w.size // I, I)
-    out = np.empty((len(columns), N, I), dz.dtype)
-    for m in range(len(columns)):
-        weight = weights[m % len(weights)]
-        for n in range(N):
-            for i in range(I):
-                out[m, n, i] = columns[m, n] * weight[i]
-    return out.reshape(dz.shape[:-1] + (I,))
 
 
 def discounted_sums_formula(rewards, discount):

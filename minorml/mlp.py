@@ -23,16 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kernels import (
-    add_bias,
-    one_column,
-    outer_rows,
-    served_by,
-    tanh_times_slope_loop,
-    tanh_times_slope_tangent_loop,
-)
-
-BLOCK = 2048  # rows: the layers of a sweep, 50 units wide, are then about 3 MB in float32
+from . import mlp_kernels
+from .kernels import outer_rows, served_by
 
 
 class Activation(NamedTuple):
@@ -41,18 +33,17 @@ class Activation(NamedTuple):
     The Jacobian of f is the diagonal f'(z), so one function, x ↦ x ∘ f'(z), is the vjp and the jvp both.
     """
 
+    name: str
     value: Callable  # z ↦ f(z)
     times_slope: Callable  # x, h ↦ x ∘ f'(z)
     times_slope_tangent: Callable  # x, Rx, h, Rh ↦ R{x ∘ f'(z)} = Rx ∘ f'(z) + x ∘ f''(z) ∘ Rz
 
 
-@served_by(tanh_times_slope_loop)
 def tanh_times_slope(x, h):
     """x ∘ f' = x ∘ (1 − h²)"""
     return x - x * h * h
 
 
-@served_by(tanh_times_slope_tangent_loop)
 def tanh_times_slope_tangent(x, Rx, h, Rh):
     """R{x − x h²} = Rx − Rx h² − 2 x h Rh,  where f''(z) Rz = −2 h Rh"""
     return Rx - Rx * h * h - (x + x) * h * Rh
@@ -68,11 +59,11 @@ def relu_times_slope(x, h):
     return np.where(h.real <= 0, 0, x)
 
 
-ACTIVATIONS = {
-    "tanh": Activation(np.tanh, tanh_times_slope, tanh_times_slope_tangent),
-    "relu": Activation(relu, relu_times_slope, lambda x, Rx, h, Rh: relu_times_slope(Rx, h)),  # f'' = 0
-    "identity": Activation(lambda z: z, lambda x, h: x, lambda x, Rx, h, Rh: Rx),
-}
+ACTIVATIONS = {row.name: row for row in [
+    Activation("tanh", np.tanh, tanh_times_slope, tanh_times_slope_tangent),
+    Activation("relu", relu, relu_times_slope, lambda x, Rx, h, Rh: relu_times_slope(Rx, h)),  # f'' = 0
+    Activation("identity", lambda z: z, lambda x, h: x, lambda x, Rx, h, Rh: Rx),
+]}
 
 
 class MLP:
@@ -105,13 +96,14 @@ class MLP:
             start = end + n_out
         return views
 
+    @served_by(mlp_kernels.forward)
     def forward(self, params, x):
         """(mlp.1) → [h_0, h_1, …, y], all that the derivatives need."""
         *hidden, (W, b) = self.layers(params)
         hs = [x]
         for W_l, b_l in hidden:
-            hs.append(self.activation.value(add_bias(hs[-1] @ W_l, b_l)))  # (N, n_l)
-        hs.append(add_bias(hs[-1] @ W, b))  # (N, n_L)
+            hs.append(self.activation.value(hs[-1] @ W_l + b_l))  # (N, n_l)
+        hs.append(hs[-1] @ W + b)  # (N, n_L)
         return hs
 
     def deltas(self, params, hs, dy):
@@ -122,21 +114,18 @@ class MLP:
         dhs, dzs = [], [dy]
         for l in reversed(range(1, len(self.sizes) - 1)):
             W, _ = self.layers(params)[l]
-            dhs.append(times_transpose(dzs[-1], W))  # (N, n_l)
+            dhs.append(dzs[-1] @ transpose(W))  # (N, n_l)
             dzs.append(self.activation.times_slope(dhs[-1], hs[l]))
         return dhs[::-1], dzs[::-1]
 
-    def vjp(self, params, hs, dy, deltas=None):
-        """Σ_n dy_n · ∂y_n/∂p, (num_params,). `deltas` of dy, if they are known already.
+    @served_by(mlp_kernels.vjp)
+    def vjp(self, params, hs, dy):
+        """Σ_n dy_n · ∂y_n/∂p, (num_params,).
 
             dW_l = h_{l-1}ᵀ dz_l,    db_l = Σ_n dz_l                                              (mlp.3)
         """
-        _, dzs = deltas or self.deltas(params, hs, dy)
-        dparams = np.empty(dy.shape[:-2] + (self.num_params,), np.result_type(params, dy))
-        for (dW, db), h, dz in zip(self.layers(dparams), hs, dzs):
-            np.matmul(transpose(h), dz, out=dW)
-            db[...] = sum_rows(dz)
-        return dparams
+        _, dzs = self.deltas(params, hs, dy)
+        return flat([(transpose(h) @ dz, sum_rows(dz)) for h, dz in zip(hs, dzs)])
 
     def vjp_rows(self, params, hs, dy):
         """dy_n · ∂y_n/∂p for each row n: (mlp.3) without its sum over rows, (N, num_params)."""
@@ -146,6 +135,7 @@ class MLP:
             db[:, 0] = dz  # db (N, 1, n_l)
         return dparams
 
+    @served_by(mlp_kernels.jvp)
     def jvp(self, params, hs, v):
         """∂y/∂p v, as [Rh_0, Rh_1, …, Ry].
 
@@ -156,47 +146,34 @@ class MLP:
         layers, directions = self.layers(params), self.layers(v)
         Rhs = [None]  # the input does not move
         for l, ((W, _), (V, c)) in enumerate(zip(layers, directions)):
-            Rz = add_bias(hs[l] @ V, c)
+            Rz = hs[l] @ V + c
             if l > 0:
-                Rz += Rhs[l] @ W
+                Rz = Rz + Rhs[l] @ W
             Rhs.append(self.activation.times_slope(Rz, hs[l + 1]) if l + 1 < len(layers) else Rz)
         return Rhs
 
-    def vjp_tangent(self, params, hs, v, Rhs, deltas, Rdy):
-        """R{vjp}: the derivative of (mlp.3) along v, where dy, of which these are the `deltas`, moves by Rdy.
+    @served_by(mlp_kernels.vjp_tangent)
+    def vjp_tangent(self, params, hs, dy, v, Rhs, Rdy):
+        """R{vjp}: the derivative of (mlp.3) when the parameters move along v and dy along Rdy. (num_params,)
 
-        The product rule on each line of (mlp.2) and (mlp.3), going down from Rdz_L = Rdy. (num_params,)
+        The product rule on each line of (mlp.2) and (mlp.3), going down from Rdz_L = Rdy:
 
             RdW_l = Rh_{l-1}ᵀ dz_l + h_{l-1}ᵀ Rdz_l,    Rdb_l = Σ_n Rdz_l                         (mlp.5)
             Rdh_l = Rdz_{l+1} W_{l+1}ᵀ + dz_{l+1} V_{l+1}ᵀ
             Rdz_l = Rdh_l ∘ f'(z_l) + dh_l ∘ f''(z_l) ∘ Rz_l
         """
-        dhs, dzs = deltas
+        dhs, dzs = self.deltas(params, hs, dy)
         layers, directions = self.layers(params), self.layers(v)
-        Rdparams = np.empty(Rdy.shape[:-2] + (self.num_params,), np.result_type(params, v, dzs[-1], Rdy))
-        out = self.layers(Rdparams)
-        Rdz = Rdy
+        Rdz, Rdlayers = Rdy, []
         for l in reversed(range(len(layers))):
-            RdW, Rdb = out[l]
-            np.matmul(transpose(hs[l]), Rdz, out=RdW)
-            Rdb[...] = sum_rows(Rdz)
-            if l == 0:  # Rh_0 = 0, and nothing lies below
-                break
-            RdW += transpose(Rhs[l]) @ dzs[l]
-            Rdh = times_transpose(Rdz, layers[l][0])
-            Rdh += times_transpose(dzs[l], directions[l][0])
-            Rdz = self.activation.times_slope_tangent(dhs[l - 1], Rdh, hs[l], Rhs[l])
-        return Rdparams
-
-
-def row_blocks(rows):
-    """Slices that cut an axis of rows into equal blocks of at most `BLOCK`.
-
-    A network's sweep over so many rows finds in the processor's cache what its last step left there. The cuts depend on
-    the number of rows alone, so that the sums over blocks are the same bits each time.
-    """
-    count = max(1, -(-rows // BLOCK))
-    return [slice(rows * k // count, rows * (k + 1) // count) for k in range(count)]
+            RdW = transpose(hs[l]) @ Rdz
+            if l > 0:
+                RdW = RdW + transpose(Rhs[l]) @ dzs[l]
+            Rdlayers.append((RdW, sum_rows(Rdz)))
+            if l > 0:
+                Rdh = Rdz @ transpose(layers[l][0]) + dzs[l] @ transpose(directions[l][0])
+                Rdz = self.activation.times_slope_tangent(dhs[l - 1], Rdh, hs[l], Rhs[l])
+        return flat(Rdlayers[::-1])
 
 
 def transpose(x):
@@ -204,11 +181,11 @@ def transpose(x):
     return x.swapaxes(-1, -2)
 
 
-def times_transpose(dz, W):
-    """dz Wᵀ: (…, N, m), (…, n, m) → (…, N, n)."""
-    return one_column(dz, W) if dz.shape[-1] == 1 else dz @ transpose(W)
-
-
 def sum_rows(dz):
-    """Σ_n dz_n: (…, N, n) → (…, 1, n). As a matrix product: NumPy's own sum down a column takes four times longer."""
-    return np.ones((1, dz.shape[-2]), dz.dtype) @ dz
+    """Σ_n dz_n: (…, N, n) → (…, n)."""
+    return dz.sum(axis=-2)
+
+
+def flat(layers):
+    """[(dW_l, db_l)] in the order of the parameters: (…, num_params)."""
+    return np.concatenate([part for dW, db in layers for part in (dW.reshape(*db.shape[:-1], -1), db)], axis=-1)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from . import gaussian
-from .mlp import MLP, row_blocks
+from .mlp import MLP
 
 
 class GaussianPolicy:
@@ -69,10 +69,7 @@ class GaussianPolicy:
         tasks = check_rows("s", s, self.obs_dim)
         check_shape("a", a, (*tasks, s.shape[-2], self.act_dim))
         check_params("theta", theta, self.num_params, tasks)
-        blocks = row_blocks(s.shape[-2])
-        if len(blocks) == 1:
-            return LogProb(self, theta, s, a)
-        return InBlocks(blocks, [LogProb(self, theta, s[..., rows, :], a[..., rows, :]) for rows in blocks])
+        return LogProb(self, theta, s, a)
 
     def log_prob(self, theta, s, a):
         """log π_θ(a_n|s_n), (N,)."""
@@ -113,24 +110,16 @@ class LogProb:
         self.hs = policy.mlp.forward(self.mean_params, s)
         self.e = gaussian.standardise(a, self.hs[-1], self.log_std)  # (N, U)
         self.log_prob = gaussian.log_density(self.e, self.log_std)  # (N,)
-        self._sweep = None
 
     def vjp(self, w):
         """Σ_n w_n ∇x_n: (gaussian.3), then (mlp.3). (P,)"""
-        dmean, dlog_std, deltas = self.down(w)
-        return np.concatenate([self.policy.mlp.vjp(self.mean_params, self.hs, dmean, deltas), dlog_std], axis=-1)
+        dmean, dlog_std = gaussian.vjp(self.e, self.log_std, w)
+        return np.concatenate([self.policy.mlp.vjp(self.mean_params, self.hs, dmean), dlog_std], axis=-1)
 
     def scores(self):
         """∇x_n for each row, (N, P)."""
         dmean, dlog_std = gaussian.vjp_rows(self.e, self.log_std)
         return np.concatenate([self.policy.mlp.vjp_rows(self.mean_params, self.hs, dmean), dlog_std], axis=1)
-
-    def down(self, w):
-        """The sweep down (gaussian.3), (mlp.2) for weights w, kept: the tangent's goes down beside it."""
-        if self._sweep is None or not np.array_equal(self._sweep[0], w):
-            dmean, dlog_std = gaussian.vjp(self.e, self.log_std, w)
-            self._sweep = w.copy(), (dmean, dlog_std, self.policy.mlp.deltas(self.mean_params, self.hs, dmean))
-        return self._sweep[1]
 
     def along(self, v):
         """The same chain differentiated along v: (mlp.4), then (gaussian.4)."""
@@ -150,31 +139,11 @@ class LogProbTangent:
     def vjp(self, w, Rw):
         """R{Σ_n w_n ∇x_n} = Σ_n w_n ∇²x_n v + Rw_n ∇x_n, where the weights move by Rw: (gaussian.5), (mlp.5). (P,)"""
         at = self.at
-        *_, deltas = at.down(w)
+        dmean, _ = gaussian.vjp(at.e, at.log_std, w)
         Rdmean, Rdlog_std = gaussian.vjp_tangent(at.e, at.log_std, self.Re, self.Rlog_std, w, Rw)
         Rdmean_params = at.policy.mlp.vjp_tangent(
-            at.mean_params, at.hs, self.Rmean_params, self.Rhs, deltas, Rdmean)
+            at.mean_params, at.hs, dmean, self.Rmean_params, self.Rhs, Rdmean)
         return np.concatenate([Rdmean_params, Rdlog_std], axis=-1)
-
-
-class InBlocks:
-    """A `LogProb`, or its tangent, in blocks of rows: what is per row is put together, what is summed is added up."""
-
-    def __init__(self, blocks, parts):
-        self.blocks, self.parts = blocks, parts
-        self.log_prob = np.concatenate([part.log_prob for part in parts], axis=-1)
-
-    def vjp(self, *weights):
-        """As `LogProb.vjp(w)` and `LogProbTangent.vjp(w, Rw)`."""
-        return sum(part.vjp(*(w[..., rows] for w in weights)) for rows, part in zip(self.blocks, self.parts))
-
-    def scores(self):
-        """As `LogProb.scores`."""
-        return np.concatenate([part.scores() for part in self.parts])
-
-    def along(self, v):
-        """As `LogProb.along`."""
-        return InBlocks(self.blocks, [part.along(v) for part in self.parts])
 
 
 def init_mlp(mlp, rng, scale=0.1):

@@ -11,7 +11,12 @@ comes from `stream(seed, …)` with a key that says what it is for, and the rows
 is in it. So a share of the work that was lost with its machine is simply done again elsewhere, to the same bits.
 """
 
+import contextvars
+import ctypes
+import functools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +39,33 @@ def draw_tasks(config, iteration):
     return sample_tasks(config.distribution, stream(config.seed, DRAW_TASKS, iteration), config.num_tasks)
 
 
-ROWS_AT_ONCE = 4096  # tasks of few rows go through the mathematics together, up to so many rows
+ROWS_AT_ONCE = 4096  # tasks of few rows go through the mathematics together, up to so many rows, in one thread
+
+
+@functools.cache
+def _threads():
+    """As many as there are cores, or OMP_NUM_THREADS. Most of the work is in kernels, which let each other run."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return ThreadPoolExecutor(max(1, int(given)) if given.isdecimal() else os.cpu_count() or 1)
+
+
+def in_threads(function, items):
+    """[function(item)] with the items shared out among threads; NumPy's error state is the caller's."""
+    if len(items) < 2:
+        return [function(item) for item in items]
+    calls = [_threads().submit(contextvars.copy_context().run, function, item) for item in items]
+    return [call.result() for call in calls]
+
+
+@functools.cache
+def keep_freed_memory():
+    """Have the C library keep what is freed: to get the same megabytes anew each time takes a tenth of a gradient."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+    for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+        mallopt(parameter, 2**30)
 
 
 def groups(batches):
@@ -63,12 +94,16 @@ class Adapted(NamedTuple):
     pullback: Callable  # g' (m, P) ↦ MetaParameters with a row for each task
 
 
+def adapt_group(learner, meta, pre, tasks):
+    """Adapt to the tasks of one group, by (meta.1). `pre`: for each task its batches, one for each step."""
+    steps = [stack(batches) for batches in zip(*pre[tasks])]
+    theta_i, pullback = adapt(learner.policy, learner.laf, learner.method, meta, steps)
+    return Adapted(tasks, np.broadcast_to(theta_i, (len(pre[tasks]), theta_i.shape[-1])), pullback)
+
+
 def adapt_all(learner, meta, pre):
-    """Adapt to each task, by (meta.1). `pre`: for each task its batches, one for each step. Yields `Adapted`."""
-    for tasks in groups(pre):
-        steps = [stack(batches) for batches in zip(*pre[tasks])]
-        theta_i, pullback = adapt(learner.policy, learner.laf, learner.method, meta, steps)
-        yield Adapted(tasks, np.broadcast_to(theta_i, (len(pre[tasks]), theta_i.shape[-1])), pullback)
+    """Adapt to each task → [Adapted]."""
+    return in_threads(functools.partial(adapt_group, learner, meta, pre), groups(pre))
 
 
 def outer_all(learner, theta, post):
@@ -84,7 +119,7 @@ def explore_and_adapt(learner, meta, steps, rngs, names=None):
     Returns each step's trajectories (M of them), for each of the M tasks its batches, the θ_i (M, P), and [Adapted].
     """
     explored, pre = [], [[] for _ in rngs]
-    adapted = list(adapt_all(learner, meta, pre))
+    adapted = adapt_all(learner, meta, pre)
     for _ in range(steps):
         trajectories = learner.rollout(np.concatenate([group.theta for group in adapted]), rngs, names)
         explored.append(trajectories)
@@ -94,7 +129,7 @@ def explore_and_adapt(learner, meta, steps, rngs, names=None):
                 advantages, = normalise([estimate_advantages(one, learner.config.discount)])
                 advantages = advantages.astype(learner.config.dtype)
             mine.append(one.batch(advantages))
-        adapted = list(adapt_all(learner, meta, pre))
+        adapted = adapt_all(learner, meta, pre)
     return explored, pre, np.concatenate([group.theta for group in adapted]), adapted
 
 
@@ -134,6 +169,7 @@ class Share:
     """
 
     def __init__(self, config, indices, make_envs=None):
+        keep_freed_memory()
         self.indices = tuple(indices)
         self.learner = make_learner(config, len(self.indices), make_envs)
         self.kept = None  # of the iteration sampled last
@@ -171,15 +207,15 @@ class Share:
         mean, std : of the advantages of all M tasks
         """
         self._recall(start, iteration)
-        post = self._batches(mean, std)
-        results = []
-        for tasks, theta, pullback in self.kept.adapted if meta is start else adapt_all(
-                self.learner, meta, self.kept.pre):
+        pre, post = self.kept.pre, self._batches(mean, std)
+
+        def contributions(group):
+            tasks, theta, pullback = group if meta is start else adapt_group(self.learner, meta, pre, group.tasks)
             losses, g_post, clip_fractions = outer_all(self.learner, theta, post[tasks])
-            gradients = zip(*pullback(g_post))
-            results += [TaskGradient(float(loss), MetaParameters(*gradient), float(clip_fraction))
-                        for loss, gradient, clip_fraction in zip(losses, gradients, clip_fractions)]
-        return results
+            return [TaskGradient(float(loss), MetaParameters(*gradient), float(clip_fraction))
+                    for loss, gradient, clip_fraction in zip(losses, zip(*pullback(g_post)), clip_fractions)]
+
+        return [one for group in in_threads(contributions, self.kept.adapted) for one in group]
 
     def evidence(self, tasks, start, iteration, mean, std):
         """For those of these tasks (indices) that are in this share: (its batches before, its batch after)."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from strategies import activation_name, along_all, cast, flat, network_case, network_cases, packed, proved_twice
 
 from minorml.gradcheck import assert_close, assert_gradient
-from minorml.mlp import ACTIVATIONS, BLOCK, MLP, row_blocks
+from minorml.mlp import ACTIVATIONS, MLP
 
 
 @proved_twice
@@ -42,7 +42,7 @@ def test_vjp_tangent(derivative, rtol, case):
     """R{vjp}: the vjp, proved above, differentiated while parameters and dy move together."""
     mlp, params, x, dy, v, Rdy = case
     hs = mlp.forward(params, x)
-    ours = mlp.vjp_tangent(params, hs, v, mlp.jvp(params, hs, v), mlp.deltas(params, hs, dy), Rdy)
+    ours = mlp.vjp_tangent(params, hs, dy, v, mlp.jvp(params, hs, v), Rdy)
     vjp, point = packed(lambda p, dy: mlp.vjp(p, mlp.forward(p, x), dy), params, dy)
     assert_close(ours, derivative(vjp, point, flat(v, Rdy)), rtol)
 
@@ -60,7 +60,7 @@ def everything(case):
     hs = mlp.forward(params, x)
     Rhs = mlp.jvp(params, hs, v)
     return [hs[-1], Rhs[-1], mlp.vjp(params, hs, dy),
-            mlp.vjp_tangent(params, hs, v, Rhs, mlp.deltas(params, hs, dy), Rdy)]
+            mlp.vjp_tangent(params, hs, dy, v, Rhs, Rdy)]
 
 
 @pytest.mark.gradients
@@ -76,14 +76,6 @@ def test_tasks_together_are_each_task_to_the_last_bit(activation, n_out, shared)
                                  params=cases[0].params if shared else np.stack([case.params for case in cases]))
     for ours, *alone in zip(everything(together), *map(everything, cases)):
         np.testing.assert_array_equal(ours, np.stack(alone))
-
-
-@pytest.mark.gradients
-@pytest.mark.parametrize("rows", [1, BLOCK, BLOCK + 1, 12_500])
-def test_blocks_hold_each_row_once(rows):
-    blocks = [np.arange(rows)[block] for block in row_blocks(rows)]
-    np.testing.assert_array_equal(np.concatenate(blocks), np.arange(rows))
-    assert max(map(len, blocks)) <= BLOCK and max(map(len, blocks)) - min(map(len, blocks)) <= 1
 
 
 def test_layers_are_views_of_the_flat_vector():

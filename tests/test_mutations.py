@@ -28,6 +28,7 @@ class Mutant(NamedTuple):
 
 
 UNHARMED = Mutant("", "none", "", "")
+TESTED_BY = {"activation_kernels": "mlp_kernels"}  # which it is compiled into
 
 MUTANTS = [Mutant(*row) for row in [
     ("kernels", "outer product without its second factor",
@@ -41,35 +42,50 @@ MUTANTS = [Mutant(*row) for row in [
 
     ("mlp", "slope of tanh: 1 - h for 1 - h h",
      "return x - x * h * h", "return x - x * h"),
-    ("kernels", "f'' term dropped",
-     "Rxs[i] * hs[i] * hs[i] - (xs[i] + xs[i]) * hs[i] * Rhs[i]", "Rxs[i] * hs[i] * hs[i]"),
-    ("kernels", "f'' term halved",
-     "- (xs[i] + xs[i]) * hs[i] * Rhs[i]", "- xs[i] * hs[i] * Rhs[i]"),
-    ("kernels", "f'' term added",
-     "- (xs[i] + xs[i]) * hs[i] * Rhs[i]", "+ (xs[i] + xs[i]) * hs[i] * Rhs[i]"),
+    ("mlp", "f'' term dropped",
+     "Rx - Rx * h * h - (x + x) * h * Rh", "Rx - Rx * h * h"),
+    ("mlp", "f'' term halved",
+     "- (x + x) * h * Rh", "- x * h * Rh"),
+    ("mlp", "f'' term added",
+     "- (x + x) * h * Rh", "+ (x + x) * h * Rh"),
     ("mlp", "slope of relu on the wrong side",
      "np.where(h.real <= 0, 0, x)", "np.where(h.real <= 0, x, 0)"),
     ("mlp", "bias gradient averaged over rows",
-     "db[...] = sum_rows(dz)", "db[...] = sum_rows(dz) / len(dz)"),
+     "sum_rows(dz)) for h, dz", "sum_rows(dz) / len(dz)) for h, dz"),
     ("mlp", "jvp: bias direction missing",
-     "Rz = add_bias(hs[l] @ V, c)", "Rz = hs[l] @ V"),
+     "Rz = hs[l] @ V + c", "Rz = hs[l] @ V"),
     ("mlp", "jvp: layers below do not move",
-     "Rz += Rhs[l] @ W", "pass"),
+     "Rz = Rz + Rhs[l] @ W", "pass"),
     ("mlp", "R{vjp}: V^T term missing",
-     "Rdh += times_transpose(dzs[l], directions[l][0])", "pass"),
+     " + dzs[l] @ transpose(directions[l][0])", ""),
     ("mlp", "R{vjp}: Rh^T dz term missing",
-     "RdW += transpose(Rhs[l]) @ dzs[l]", "pass"),
+     "RdW = RdW + transpose(Rhs[l]) @ dzs[l]", "pass"),
     ("mlp", "vjp: dz not taken through f'",
      "self.activation.times_slope(dhs[-1], hs[l])", "dhs[-1]"),
 
     ("mlp", "a sum over rows that forgets the last",
-     "np.ones((1, dz.shape[-2]), dz.dtype) @ dz", "np.ones((1, dz.shape[-2] - 1), dz.dtype) @ dz[..., :-1, :]"),
-    ("mlp", "blocks of rows that overlap",
-     "slice(rows * k // count, rows * (k + 1) // count)", "slice(rows * k // count, rows * (k + 1) // count + 1)"),
-    ("kernels", "every task given the first one's bias",
-     "bias = biases[m % len(biases)]", "bias = biases[0]"),
-    ("kernels", "every task given the first one's column",
-     "weight = weights[m % len(weights)]", "weight = weights[0]"),
+     "return dz.sum(axis=-2)", "return dz[..., :-1, :].sum(axis=-2)"),
+
+    ("mlp_kernels", "every task given the first one's parameters",
+     "return params[i % len(params)]", "return params[0]"),
+    ("mlp_kernels", "the last rows left out",
+     "return h[i % len(h)][n:n + rows]", "return h[i % len(h)][n:n + rows - 1]"),
+    ("activation_kernels", "f'' term halved",
+     "(xs[i] + xs[i]) * hs[i] * Rhs[i]", "xs[i] * hs[i] * Rhs[i]"),
+    ("mlp_kernels", "jvp: layers below do not move",
+     "product(Rz, Rz, _rows(Rhs[l - 1], i, n, rows), 0, W)", "pass"),
+    ("mlp_kernels", "R{vjp}: V^T term missing",
+     "product(Rdh, Rdh, dz, 0, V_transposed)", "pass"),
+    ("mlp_kernels", "R{vjp}: Rh^T dz term missing",
+     "_add_product_of_columns(RdW, Rx, dz)", "pass"),
+    ("mlp_kernels", "gradient of the last part of the rows alone",
+     "product(C, C, A, 1, B)", "product(C, np.zeros_like(C), A, 1, B)"),
+    ("tile_kernels", "a tile that leaves a row out",
+     "range(whole, len(C))", "range(whole + 1, len(C))"),
+    ("tile_kernels", "S not added",
+     "before = [value for row in numbers", "before = [vector([0.0] * lanes) for row in numbers"),
+    ("tile_kernels", "columns beyond C's written",
+     "zip(sums, places, exists * rows)", "zip(sums, places, [exists[0]] * len(places))"),
 
     ("gaussian", "log density without its log sigma",
      "- (log_std.sum(-1) + 0.5 * LOG_2PI", "- (0.5 * LOG_2PI"),
@@ -93,19 +109,19 @@ MUTANTS = [Mutant(*row) for row in [
      "_column_sums(Rwe, e) + _column_sums(we, Re)", "_column_sums(Rwe, e)"),
 
     ("policy", "log sigma has no gradient",
-     "dmean, deltas), dlog_std]", "dmean, deltas), 0 * dlog_std]"),
+     "self.hs, dmean), dlog_std]", "self.hs, dmean), 0 * dlog_std]"),
     ("policy", "tangent of the vjp: its weights' own motion in place of the weights",
-     "*_, deltas = at.down(w)", "*_, deltas = at.down(Rw)"),
+     "dmean, _ = gaussian.vjp(at.e, at.log_std, w)", "dmean, _ = gaussian.vjp(at.e, at.log_std, Rw)"),
     ("policy", "hvp: the gradient added",
      "at.along(v).vjp(w, np.zeros_like(w))", "at.along(v).vjp(w, w)"),
 
     ("advantage", "rows not weighted",
-     "self.mlp.vjp(psi, h, w[..., rows, None])", "self.mlp.vjp(psi, h, np.ones_like(w)[..., rows, None])"),
+     "self.mlp.vjp(psi, hs, w[..., None])", "self.mlp.vjp(psi, hs, np.ones_like(w)[..., None])"),
     ("advantage", "s in place of s'",
      "np.concatenate([s, a, next_s], axis=-1)", "np.concatenate([s, a, s], axis=-1)"),
 
     ("advantage", "hvp: its weights moving",
-     "np.zeros_like(dy))", "dy)"),
+     "self.mlp.jvp(psi, hs, v), np.zeros_like(dy))", "self.mlp.jvp(psi, hs, v), dy)"),
 
     ("surrogate", "log form: 1/N missing in mixed",
      "mixed=np.full_like(x, 1 / n)", "mixed=np.ones_like(x)"),
@@ -178,11 +194,12 @@ def run_gradient_tests(mutant, folder):
     modules = [mutant.module] if mutant is not UNHARMED else sorted({mutant.module for mutant in MUTANTS})
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     environment |= dict(PYTHONPATH=str(folder), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", OPENBLAS_NUM_THREADS="1",
-                        NUMBA_DISABLE_JIT="0" if mutant.module == "kernels" else "1")
+                        NUMBA_DISABLE_JIT="0" if mutant.module in ("kernels", "tile_kernels") else "1")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "gradients", "-p", "no:cacheprovider",
                "-p", "_hypothesis_pytestplugin", "--hypothesis-profile=mutations"]
-    return subprocess.run(command + [f"tests/test_{module}.py" for module in modules], cwd=folder, env=environment,
-                          timeout=300, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    files = [f"tests/test_{module}.py" for module in {TESTED_BY.get(module, module): None for module in modules}]
+    return subprocess.run(command + files, cwd=folder, env=environment, timeout=300, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 @pytest.fixture(scope="session")

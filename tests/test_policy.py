@@ -8,7 +8,7 @@ from strategies import activation_name, along_all, cast, flat, packed, policy_ca
 
 from minorml.gradcheck import assert_close, assert_gradient, full_gradient, taylor_slopes
 from minorml.mlp import ACTIVATIONS
-from minorml.policy import GaussianPolicy, InBlocks, check_shape
+from minorml.policy import GaussianPolicy, check_shape
 
 
 @proved_twice
@@ -47,34 +47,6 @@ def test_tangent_of_the_vjp_where_the_weights_move_too(derivative, rtol, case):
     vjp, x = packed(lambda t, w: policy.vjp(t, s, a, w), case.theta, case.w)
     ours = policy.at(case.theta, s, a).along(case.v).vjp(case.w, case.Rw)
     assert_close(ours, derivative(vjp, x, flat(case.v, case.Rw)), rtol)
-
-
-@pytest.mark.gradients
-def test_many_rows_go_through_in_blocks(monkeypatch):
-    """… and it is the same, but for the order of the sums."""
-    policy, laf, theta, psi, s, a, next_s, w, Rw, v = policy_case(num_rows=11)
-
-    def everything():
-        at = policy.at(theta, s, a)
-        tangent = at.along(v)
-        A, vjp = laf.at(psi, s, a, next_s)
-        scores = policy.scores(theta, s, a)
-        return at.log_prob, at.vjp(w), tangent.log_prob, tangent.vjp(w, Rw), A, vjp(w), scores
-
-    whole = everything()
-    monkeypatch.setattr("minorml.mlp.BLOCK", 4)
-    assert isinstance(policy.at(theta, s, a), InBlocks)
-    for ours, expected in zip(everything(), whole):
-        assert_close(ours, expected, 1e-14)
-
-
-def test_weights_may_be_changed_in_place_between_calls():
-    """… although the sweep down is kept."""
-    policy, _, theta, _, s, a, _, w, _, _ = policy_case()
-    at, weights = policy.at(theta, s, a), w.copy()
-    at.vjp(weights)
-    weights *= -2
-    np.testing.assert_array_equal(at.vjp(weights), policy.vjp(theta, s, a, -2 * w))
 
 
 @pytest.mark.gradients
