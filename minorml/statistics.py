@@ -20,7 +20,7 @@ def probability_of_improvement(x, y):
 
 
 def bootstrap_interval(statistic, *samples, resamples=2000, seed=0):
-    """The 95 % percentile interval of statistic(*samples): each sample (n, …) is drawn again with replacement, by itself.
+    """The 95 % percentile interval of statistic(*samples), each sample (n, …) drawn again with replacement, by itself.
 
     Returns
     -------

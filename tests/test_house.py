@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 READING_ORDER = """
     kernels mlp gaussian policy advantage surrogate meta methods
     baseline rollout adam tasks config presets progress signals checkpoints
-    learner work team replay runs train finetune sweep statistics plots video __main__
+    learner work team replay versions runs train finetune sweep statistics plots video __main__
 """.split()
 
 MODULES = {path.stem: path for path in sorted((ROOT / "minorml").glob("*.py"))}
