@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 READING_ORDER = """
     kernels mlp gaussian policy advantage surrogate meta methods
     baseline rollout adam tasks config presets progress signals checkpoints
-    learner work team replay versions runs train finetune sweep statistics plots video __main__
+    learner work team replay versions runs train finetune sweep video statistics plots
+    origin report __main__
 """.split()
 
 MODULES = {path.stem: path for path in sorted((ROOT / "minorml").glob("*.py"))}
