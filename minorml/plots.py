@@ -160,7 +160,8 @@ def learned_advantage(trained, path, tasks=4, seed=0):
             axes.quiver(*points.T, *moves.T, np.hypot(*moves.T), angles="xy", scale_units="xy", scale=3, width=0.008,
                         cmap="viridis", clim=(0, np.sqrt(2)))
             _plane(axes, task)
-            axes.set_title(f"{when} adaptation to {describe(task)}", fontsize="small")
+            axes.set_title(f"{when} adaptation to {describe(task)}\nmean length {np.hypot(*moves.T).mean():.2f}",
+                           fontsize="small")
     return _save(figure, path)
 
 

@@ -3,7 +3,7 @@
     README.md                the tables and figures, under the commands that make the runs and the page again
     ENV-METHOD-SEED.csv      a run's learning curve
     evaluation.csv           the return of each run on each held-out task
-    learning.png             all learning curves
+    ENV-learning.png         all learning curves
     ENV-spread.csv           the point agent: how far a policy's rollouts differ from each other
     ENV-trajectories.png     … some of them, with the offset and without it
     ENV-advantage.png        … what A_ψ has learned
@@ -72,25 +72,20 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True):
     plots.pyplot()  # if it is missing, that shows before the work
     out = Path(out)
     outcomes = _outcomes(find(folders), tasks, repetitions, seed, progress)
-    started = [one for one in outcomes if one.metrics]
     command = ["minorml", "report", *map(str, folders), "--out", str(out), "--tasks", str(tasks), "--repetitions",
                str(repetitions), "--seed", str(seed)]
     origin = _origin(outcomes, command)  # before a file is written: the page may lie in the checkout
-    _write_curves(out, started)
+    _write_curves(out, [one for one in outcomes if one.metrics])
     _write_evaluation(out, outcomes)
     groups = {}
     for one in outcomes:
         groups.setdefault(one.label, []).append(one)
     environments = list(dict.fromkeys(label.partition("/")[0] for label in groups))
     page = [f"# Results: {', '.join(environments)}", *origin, *_summary(groups, tasks, repetitions)]
-    if started:
-        plots.learning_curves([one.run for one in started], out / "learning.png")
-        page += ["![Return over environment steps](learning.png)",
-                 "Thin: each seed. Thick: the interquartile mean, with its 95 % bootstrap band, as far as the shortest "
-                 "run goes."]
     for env in environments:
         alike = {label: ones for label, ones in groups.items() if label.partition("/")[0] == env}
-        page += _improvement(env, alike)
+        page += [*_learning(env, [one.run for ones in alike.values() for one in ones if one.metrics], out),
+                 *_improvement(env, alike)]
         if plots.is_point(next(iter(alike.values()))[0].run.config):
             page += _point(env, alike, out, tasks, seed)
     write_atomically(out / "README.md", ("\n\n".join([*page, *_every_seed(groups)]) + "\n").encode())
@@ -210,6 +205,15 @@ def _summary(groups, tasks, repetitions):
         seeds = f"{len(ones)}" + f", {ended_early} not finished" * (ended_early > 0)
         rows.append([label, seeds, *(_interval([one.scores[name] for one in ones]) for name in names)])
     return ["## Returns", text, _table(["", "seeds", *names.values()], rows)]
+
+
+def _learning(env, runs, out):
+    if not runs:
+        return []
+    plots.learning_curves(runs, out / f"{env}-learning.png")
+    return [f"## Learning: {env}", f"![Return over environment steps]({env}-learning.png)",
+            "Thin: each seed. Thick: the interquartile mean, with its 95 % bootstrap band, as far as the shortest run "
+            "goes."]
 
 
 def _improvement(env, groups):

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def row(page, *begin):
 def test_files_and_links(page):
     runs = [f"point-norml-{seed}.csv" for seed in (0, 1, 3)] + ["point-dr-0.csv", "point-dr-1.csv"] + [
         f"point-norml-no-offset-{seed}.csv" for seed in (5, 6, 7)]
-    figures = ["learning.png", "point-trajectories.png", "point-advantage.png"]
+    figures = ["point-learning.png", "point-trajectories.png", "point-advantage.png"]
     others = ["README.md", "evaluation.csv", "point-spread.csv"]
     assert {path.name for path in page.iterdir()} == {*others, *runs, *figures}
     assert all(f"]({name})" in (page / "README.md").read_text() for name in figures)
@@ -140,6 +141,13 @@ def test_one_run_alone(tmp_path):
     run(tmp_path / "run", "cartpole/maml", horizon=4)
     text = report([tmp_path / "run"], tmp_path / "page", tasks=2, repetitions=1, progress=False).read_text()
     assert "cartpole/maml" in text and "Probability" not in text and "Trajectories" not in text
+
+
+def test_without_matplotlib_nothing_is_done(sweep, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["report", str(sweep), "--out", str(tmp_path / "page")]) == 2
+    out, err = capsys.readouterr()
+    assert "plots need matplotlib" in err and not out and not (tmp_path / "page").exists()
 
 
 def test_wrong_folders(sweep, tmp_path, capsys):
