@@ -60,7 +60,7 @@ def learning_curves(runs, path):
     for axes, when in zip(panels, ("before", "after")):
         axes.set(xlabel="environment steps", ylabel=f"return {when} adaptation")
         axes.grid(lw=0.3)
-        axes.legend(fontsize="small")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     return _save(figure, path)
 
 

@@ -25,7 +25,7 @@ from .progress import Progress
 from .runs import Run, RunError, last_returns
 from .statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
 from .tasks import grid_tasks
-from .train import load
+from .train import Trained, load
 from .versions import commit
 
 CURVE = {"iteration": "d", "env_steps": "d", "seconds": ".2f", "pre_return": ".5g", "post_return": ".5g"}
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     label: str  # of its group, which differs in nothing but the seed
     metrics: list
     problem: str  # why it has not all its iterations, or could not be evaluated; or empty
-    trained: object  # Trained, or None
+    trained: Trained | None
     held_out: list  # for each held-out task (task, {one of STAGES: mean return}); empty if it could not be evaluated
 
     @property
@@ -232,7 +232,7 @@ def _improvement(env, groups):
 def _every_seed(groups):
     names = ["before", "after", *STAGES]
     rows = [[one.label, str(one.run.config.seed), str(len(one.metrics)),
-             _minutes(one.metrics[-1]["seconds"]) if one.metrics else "",
+             _duration(one.metrics[-1]["seconds"]) if one.metrics else "",
              *(_number(one.scores[name]) for name in names), one.problem] for ones in groups.values() for one in ones]
     return ["## Every seed", _table(["", "seed", "iterations", "wall time", "training, before", "after",
                                      *(name.replace("_", ", ") for name in STAGES), ""], rows)]
@@ -297,7 +297,7 @@ def _number(value):
     return f"{value:.2f}".replace("-", "−") if np.isfinite(value) else ""
 
 
-def _minutes(seconds):
+def _duration(seconds):
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
