@@ -4,12 +4,28 @@ BIN := .venv/bin
 DEMO ?= runs/demo
 DEMO_ITERATIONS ?= 300
 
-.PHONY: demo test test-peers lint clean
+# A page of results: the runs, and results/ENVIRONMENT from them. What was stopped goes on where it was.
+#   make results                                                                             # the point agent, Figure 2a
+#   make results ENVIRONMENT=point-sparse SEEDS=0-4
+#   make results ENVIRONMENT=point-goal PRESETS=point-goal/maml,point-goal/norml SEEDS=0-4   # the control
+#   make results ENVIRONMENT=cartpole SEEDS=0-4
+#   make results ENVIRONMENT=cheetah SEEDS=0-2 OPTIONS="--iterations 100"
+ENVIRONMENT ?= point
+PRESETS ?= $(ENVIRONMENT)/dr,$(ENVIRONMENT)/maml,$(ENVIRONMENT)/norml-no-laf,$(ENVIRONMENT)/norml-no-offset,$(ENVIRONMENT)/norml
+SEEDS ?= 0-9
+WORKERS ?= 2
+OPTIONS ?=
+
+.PHONY: demo results test test-peers lint clean
 
 demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotations it has not seen, draw them
 	$(BIN)/minorml train --preset point/norml --seed 0 --iterations $(DEMO_ITERATIONS) --out $(DEMO) --overwrite
 	$(BIN)/minorml evaluate $(DEMO)
 	$(BIN)/minorml plot $(DEMO)
+
+results: .venv/with-plot  ## see above
+	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) $(OPTIONS) --out runs/$(ENVIRONMENT)
+	$(BIN)/minorml report runs/$(ENVIRONMENT) --out results/$(ENVIRONMENT)
 
 test: .venv/with-test,plot,cluster  ## the whole suite
 	$(BIN)/python -m pytest

@@ -15,10 +15,10 @@ Letters, the same in every module:
 
 Reading order, which is also the order of imports:
 
-    mlp → gaussian → policy → advantage → surrogate → meta → methods     the mathematics
-    baseline → rollout → adam → tasks → config → presets                 what training needs
-    signals → checkpoints → learner → work → team → replay → runs        files and workers
-    train → finetune → sweep → plots → video → __main__                  the algorithms and the program
+    mlp → gaussian → policy → advantage → surrogate → meta → methods            the mathematics
+    baseline → rollout → adam → tasks → config → presets                        what training needs
+    signals → checkpoints → learner → work → team → replay → versions → runs    files and workers
+    train → finetune → sweep → video → statistics → plots → origin → report → __main__    the algorithms and the program
 
 `kernels` holds compiled forms of formulas that stand in these modules; `gradcheck` is for testing derivatives,
 ours and yours.

@@ -1,4 +1,4 @@
-"""The command line: `python -m minorml list | train | sweep | evaluate | plot | video | replay`, or `minorml`.
+"""The command line: `python -m minorml list | train | sweep | evaluate | plot | report | …`, or `minorml`.
 
 Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 something outside failed (a worker, the
 disk; what was saved stays), 2 wrong input (nothing was written), 3 a number was not finite, 130 or 143 stopped by
@@ -20,6 +20,7 @@ from .learner import step_limit
 from .methods import METHODS
 from .presets import PRESETS, preset
 from .replay import replay
+from .report import report
 from .runs import Run, last_returns
 from .signals import Stopped
 from .sweep import Job, sweep
@@ -90,11 +91,19 @@ def parser():
     v.add_argument("--out", type=Path, metavar="FILE", help="the GIF (default: plots/video.gif in the run's directory)")
     v.set_defaults(run=run_video)
 
-    v = verbs.add_parser("plot", help="learning curves, and for the point agent its trajectories")
+    v = verbs.add_parser("plot", help="learning curves, and for the point agent its trajectories and A_ψ")
     v.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="directories of runs")
     v.add_argument("--out", type=Path, metavar="FOLDER",
                    help="where to (default: plots/ in the run's directory; with several runs, plots/ here)")
     v.set_defaults(run=run_plot)
+
+    v = verbs.add_parser("report", help="a page of results from runs: tables, figures and how to make them again")
+    v.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="directories of runs, or of sweeps")
+    v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where to")
+    v.add_argument("--tasks", type=_positive, default=16, help="held-out tasks on the grid (default 16)")
+    v.add_argument("--repetitions", type=_positive, default=5, help="independent repetitions (default 5)")
+    v.add_argument("--seed", type=_not_negative, default=0, help="of the evaluation (default 0)")
+    v.set_defaults(run=run_report)
     return p
 
 
@@ -193,10 +202,15 @@ def run_plot(args):
     runs = [Run(folder) for folder in args.folders]
     out = args.out or (args.folders[0] / "plots" if len(runs) == 1 else Path("plots"))
     print(plots.learning_curves(runs, out / "learning.png"))
-    for run in runs:
-        if "Point" in run.config.env:
-            name = "trajectories" if len(runs) == 1 else f"trajectories-{run.path.name}"
-            print(plots.point_trajectories(load(run.path), out / f"{name}.png"))
+    for run in [run for run in runs if plots.is_point(run.config)]:
+        trained, name = load(run.path), "" if len(runs) == 1 else f"-{run.path.name}"
+        print(plots.point_trajectories({run.config.method: trained}, out / f"trajectories{name}.png"))
+        if "psi" in run.config.learned:
+            print(plots.learned_advantage(trained, out / f"advantage{name}.png"))
+
+
+def run_report(args):
+    print(report(args.folders, args.out, args.tasks, args.repetitions, args.seed))
 
 
 def run_video(args):

@@ -137,6 +137,13 @@ def parse_setting(text):
         raise ValueError(f"{name}: expected {expected}; given {value!r}") from None
 
 
+def setting(name, value):
+    """What `parse_setting` reads: `FIELD=VALUE`."""
+    if isinstance(value, tuple):
+        value = (";" if name == "vary" else ",").join(map(str, value))
+    return f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+
+
 def nearest(name, names):
     """A hint for a name that does not exist."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)

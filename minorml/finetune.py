@@ -15,7 +15,9 @@ from threadpoolctl import threadpool_limits
 from .learner import make_learner
 from .progress import Progress
 from .tasks import set_tasks
-from .work import EVALUATE, explore_and_adapt, stream
+from .work import EVALUATE, adapt_all, explore_and_adapt, stream
+
+NO_NOISE = -40.0  # the log σ of a policy that acts by its mean: 4e-18 is lost beside any action
 
 
 class Score(NamedTuple):
@@ -56,10 +58,11 @@ def finetune(trained, tasks, steps=1, seed=0, make_envs=None):
     return theta
 
 
-def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, make_envs=None):
+def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, make_envs=None, deterministic=False):
     """The return on each task at each stage of adaptation, over independent repetitions → list of `Score`.
 
-    A method without adaptation (domain randomization) has the stage "before" alone.
+    A method without adaptation (domain randomization) has the stage "before" alone. With `deterministic` each stage is
+    scored by its mean action f(s; θ_μ); what it adapts to is still sampled, the same as without.
     """
     returns = []  # one dict for each repetition: stage → (M,) returns
     with (on_tasks(trained.config, tasks, make_envs) as learner,
@@ -67,18 +70,35 @@ def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, mak
         steps = steps if learner.method.adapts else 0
         for r in range(repetitions):
             rngs = [stream(seed, EVALUATE, r, i) for i in range(len(tasks))]
-            returns.append(_stages(learner, trained.meta, steps, rngs))
+            returns.append(_stages(learner, trained.meta, steps, rngs, deterministic))
             shown.update()
     return [Score(task, stage, np.array([one[stage][i] for one in returns]))
             for i, task in enumerate(tasks) for stage in returns[0]]
 
 
-def _stages(learner, meta, steps, rngs):
+def _stages(learner, meta, steps, rngs, deterministic):
     """Each stage's mean return on each task: {stage: (M,)}."""
-    explored, _, theta, _ = explore_and_adapt(learner, meta, steps, rngs)
-    performed = [*explored, learner.rollout(theta, rngs)]
+    explored, pre, theta, _ = explore_and_adapt(learner, meta, steps, rngs)
+    if deterministic:
+        def perform(theta):
+            return learner.rollout(without_noise(learner.policy, theta), rngs)
+
+        performed = [perform(np.concatenate([group.theta for group in adapt_all(learner, meta, [b[:k] for b in pre])]))
+                     for k in range(steps + 1)]
+    else:
+        def perform(theta):
+            return learner.rollout(theta, rngs)
+
+        performed = [*explored, perform(theta)]
     stages = {"before": performed[0]}
     if "offset" in learner.method.learned:
-        stages["offset only"] = learner.rollout(np.stack([meta.theta + meta.offset] * len(rngs)), rngs)
+        stages["offset only"] = perform(np.stack([meta.theta + meta.offset] * len(rngs)))
     stages |= {f"after {k}": trajectories for k, trajectories in enumerate(performed) if k > 0}
     return {stage: np.array([one.returns.mean() for one in trajectories]) for stage, trajectories in stages.items()}
+
+
+def without_noise(policy, thetas):
+    """The parameters (M, P) of policies that act by the mean action of these."""
+    thetas = thetas.copy()
+    policy.split(thetas)[1][:] = NO_NOISE
+    return thetas

@@ -10,7 +10,7 @@ normalised in each task. For `point/maml` that has been measured; for the other 
 import dataclasses
 import math
 
-from .config import Config, nearest
+from .config import Config, nearest, setting
 
 ROTATION = (f"rotation=uniform:{-math.pi},{math.pi}",)
 GOAL = (f"goal_angle=uniform:{-math.pi},{math.pi}",)
@@ -87,3 +87,26 @@ def preset(name):
     if name not in PRESETS:
         raise ValueError(f"preset: no preset {name!r}; {nearest(name, PRESETS)}")
     return PRESETS[name]
+
+
+def changes(config, other):
+    """The names of the fields in which two configurations differ, the seed aside."""
+    return [f.name for f in dataclasses.fields(Config)
+            if f.name != "seed" and getattr(config, f.name) != getattr(other, f.name)]
+
+
+def closest(config):
+    """The name of the preset of this environment and method that differs in the fewest fields, or None."""
+    names = [name for name, row in PRESETS.items() if (row.env, row.method) == (config.env, config.method)]
+    return min(names, key=lambda name: len(changes(config, PRESETS[name])), default=None)
+
+
+def labels(configs):
+    """A label for each configuration, whatever its seed: ENV/METHOD, and in what those of one name differ."""
+    names = [closest(config) or f"{config.env.rpartition('/')[2]}/{config.method}" for config in configs]
+    first = dict(zip(reversed(names), reversed(configs)))
+    differ = {name: [] for name in names}
+    for name, config in zip(names, configs):
+        differ[name] += changes(config, first[name])
+    return [" ".join([name, *(setting(field, getattr(config, field)) for field in sorted(set(differ[name])))])
+            for name, config in zip(names, configs)]

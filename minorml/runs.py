@@ -1,7 +1,7 @@
 """A run's directory: what was asked, what happened, and where it stands.
 
     config.json      every field of Config, resolved
-    versions.json    Python, packages, processor, BLAS
+    versions.json    the code's commit, Python, packages, processor, BLAS
     metrics.csv      one row per finished iteration
     checkpoints/     iteration-000300.npz …, the last three; one after every iteration
     failures/        what led to a number that is not finite, for `minorml replay`
@@ -17,17 +17,14 @@ import dataclasses
 import fcntl
 import json
 import os
-import platform
 import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
-
-from threadpoolctl import threadpool_info
 
 from . import checkpoints, replay
 from .checkpoints import write_atomically
 from .config import Config, from_json
+from .versions import commit, versions
 
 METRICS = ("iteration", "env_steps", "seconds", "pre_return", "pre_return_std", "post_return", "post_return_std",
            "episodes", "loss", "gradient_norm", "log_std", "alpha_norm", "clip_fraction")
@@ -127,7 +124,7 @@ class Run:
         self._lock = lock
         for name in FOLDERS:
             (self.path / name).mkdir(exist_ok=True)
-        write_atomically(self.path / "versions.json", _json(versions()))
+        write_atomically(self.path / "versions.json", _json({"commit": commit(), **versions()}))
         self._start_metrics([])
         return self
 
@@ -291,26 +288,3 @@ def _json(value):
 
 def _read_json(path):
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def versions():
-    """What a number may depend on besides the configuration."""
-    packages = ("minorml", "numpy", "numba", "scipy", "gymnasium", "mujoco")
-    found = {}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return {"python": platform.python_version(), "packages": found, "platform": platform.platform(),
-            "processor": _processor(), "cpus": os.cpu_count(),
-            "blas": sorted({f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')}".strip()
-                            for lib in threadpool_info() if lib["user_api"] == "blas"})}
-
-
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()

@@ -31,7 +31,7 @@ def test_from_training_to_the_picture(tmp_path, capsys):
     assert len(rows) == 2 * 4 * 2 and set(rows[0]) == {"rotation", "stage", "repetition", "return"}
     pytest.importorskip("matplotlib", reason="optional extra `plot`")
     assert main(["plot", str(run)]) == 0
-    for name in ("learning.png", "trajectories.png"):
+    for name in ("learning.png", "trajectories.png", "advantage.png"):
         assert (run / "plots" / name).read_bytes().startswith(b"\x89PNG")
     assert main(["video", str(run), "--task", "rotation=1.5"]) == 0
     assert (run / "plots" / "video.gif").read_bytes().startswith(b"GIF89a")
@@ -45,7 +45,7 @@ def test_plot_of_several_seeds(tmp_path, capsys):
         train(tmp_path / seed, "--seed", seed)
     assert main(["plot", str(tmp_path / "0"), str(tmp_path / "1"), "--out", str(tmp_path / "figures")]) == 0
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        "learning.png", "trajectories-0.png", "trajectories-1.png"}
+        "learning.png", *(f"{name}-{seed}.png" for name in ("trajectories", "advantage") for seed in "01")}
 
 
 def test_list(capsys):
@@ -89,7 +89,7 @@ def test_a_number_that_is_not_finite_exits_with_3(tmp_path, capsys):
     assert "minorml: stopped: iteration" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", [[], ["list"], ["train"], ["evaluate"], ["plot"], ["video"]])
+@pytest.mark.parametrize("verb", [[], ["list"], ["train"], ["evaluate"], ["plot"], ["report"], ["video"]])
 def test_help(verb, capsys):
     with pytest.raises(SystemExit) as error:
         main([*verb, "--help"])

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from minorml.config import Config, explain_fields, parse_setting
+from minorml.config import Config, explain_fields, parse_setting, setting
 from minorml.methods import METHODS
-from minorml.presets import PRESETS, preset
+from minorml.presets import PRESETS, closest, labels, preset
 
 NORML = preset("point/norml")
 
@@ -74,6 +74,7 @@ def test_learn_alpha_adds_alpha_once():
 ])
 def test_settings(text, expected):
     assert parse_setting(text) == expected
+    assert parse_setting(setting(*expected)) == expected
 
 
 @pytest.mark.parametrize("text, expected", [
@@ -95,3 +96,20 @@ def test_help_explains_every_field():
     lines = explain_fields().splitlines()
     assert [line.split()[0] for line in lines] == [f.name for f in dataclasses.fields(Config)]
     assert all(len(line.split()) > 1 for line in lines)
+
+
+def test_the_closest_preset():
+    for name, config in PRESETS.items():
+        assert closest(dataclasses.replace(config, seed=3, outer_rate=0.1)) == name
+    assert closest(dataclasses.replace(NORML, env="Elsewhere-v0")) is None
+
+
+def test_labels_tell_what_differs():
+    configs = [NORML, preset("point/maml"), dataclasses.replace(NORML, seed=3)]
+    assert labels(configs) == ["point/norml", "point/maml", "point/norml"]
+    more = [dataclasses.replace(NORML, outer_steps=5, iterations=9), dataclasses.replace(NORML, hidden=(8, 8)),
+            dataclasses.replace(NORML, env="Elsewhere-v0")]
+    assert labels(configs + more) == [
+        "point/norml hidden=50,50 iterations=1000 outer_steps=3", "point/maml",
+        "point/norml hidden=50,50 iterations=1000 outer_steps=3", "point/norml hidden=50,50 iterations=9 outer_steps=5",
+        "point/norml hidden=8,8 iterations=1000 outer_steps=3", "Elsewhere-v0/norml"]

@@ -5,6 +5,7 @@ import pytest
 from test_train import small
 
 import minorml
+from minorml.finetune import on_tasks, without_noise
 from minorml.learner import make_learner
 from minorml.tasks import grid_tasks
 from minorml.train import initial_state
@@ -53,3 +54,27 @@ def test_a_task_is_scored_alike_whatever_its_neighbours():
     for score in alone:
         (same,) = [s for s in among if (s.task, s.stage) == (score.task, score.stage)]
         np.testing.assert_allclose(score.returns, same.returns, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["point/norml", "point/maml", "point/dr"])
+def test_deterministic_scores(name):
+    """By the mean action: on the point agent, which has no other chance, every trajectory of a policy is the same."""
+    trained = untrained(name)
+    tasks = grid_tasks(trained.config.distribution, 3)
+    scores = minorml.evaluate(trained, tasks, steps=2, repetitions=3, deterministic=True)
+    sampled = minorml.evaluate(trained, tasks, steps=2, repetitions=3)
+    assert [score.stage for score in scores] == [score.stage for score in sampled]
+    for score in scores:
+        if score.stage in ("before", "offset only"):
+            np.testing.assert_array_equal(score.returns, score.returns[0])
+
+
+def test_deterministic_scores_after_each_step_are_of_the_policies_that_finetune_gives():
+    trained = untrained("point/norml")
+    task = {"rotation": 1.0}
+    scores = {s.stage: s.returns[0] for s in minorml.evaluate(trained, [task], 2, 1, deterministic=True)}
+    for k in (1, 2):
+        theta = without_noise(make_learner(trained.config).policy, minorml.finetune(trained, [task], steps=k))
+        with on_tasks(trained.config, [task]) as learner:
+            (one,) = learner.rollout(theta, [np.random.default_rng(0)])
+        assert scores[f"after {k}"] == pytest.approx(one.returns.mean(), rel=1e-6)

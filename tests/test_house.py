@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 READING_ORDER = """
     kernels tile_kernels activation_kernels mlp_kernels mlp gaussian policy advantage surrogate meta methods
     baseline rollout adam tasks config presets progress signals checkpoints
-    learner work team replay runs train finetune sweep plots video __main__
+    learner work team replay versions runs train finetune sweep video statistics plots
+    origin report __main__
 """.split()
 
 MODULES = {path.stem: path for path in sorted((ROOT / "minorml").glob("*.py"))}

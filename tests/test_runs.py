@@ -1,12 +1,14 @@
 """A run's directory: resume to the byte, damage, locks, refusals."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 from test_train import flat, small
 
 import minorml
+from minorml import versions
 from minorml.checkpoints import write_atomically
 from minorml.runs import METRICS, Run, RunError
 
@@ -27,7 +29,7 @@ def test_files_of_a_run(tmp_path):
     assert (tmp_path / "run/metrics.csv").read_text().splitlines()[0] == ",".join(METRICS)
     assert [row["iteration"] for row in run.metrics()] == [1, 2, 3, 4]
     assert set(json.loads((tmp_path / "run/versions.json").read_text())) == {
-        "python", "packages", "platform", "processor", "cpus", "blas"}
+        "commit", "python", "packages", "platform", "processor", "cpus", "blas"}
     assert len(list((tmp_path / "run/checkpoints").iterdir())) == 3
 
 
@@ -142,3 +144,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_commit(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x@x", *arguments], check=True)
+
+    monkeypatch.setattr(versions, "ROOT", tmp_path)
+    assert versions.commit() is None
+    git("init", "-q")
+    assert versions.commit() is None
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-qm", "first")
+    git("tag", "-am", "a tag", "v1")
+    clean = versions.commit()
+    assert len(clean) == 40 and int(clean, 16)
+    (tmp_path / "file").write_text("2")
+    assert versions.commit() == f"{clean}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert versions.commit() is None
