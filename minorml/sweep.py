@@ -55,7 +55,7 @@ def sweep(jobs, workers=1, progress=True):
             while waiting or running:
                 stop_if_asked()
                 while waiting and len(running) < workers:
-                    running.append(_start(waiting.pop(0)))
+                    running.append(_start(waiting.pop(0), max(1, (os.cpu_count() or 1) // workers)))
                 ended = wait([one.process.sentinel for one in running], timeout=1)
                 for one in [one for one in running if one.process.sentinel in ended]:
                     running.remove(one)
@@ -95,18 +95,18 @@ def _lines(path):
         return 0
 
 
-def _start(job):
+def _start(job, threads):
     receive, send = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(target=_run, args=[job, send])
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=[job, send, threads])
     process.start()
     send.close()
     return Running(job, process, receive)
 
 
-def _run(job, send):
+def _run(job, send, threads):
     """In the process of one run. Signals are left to the sweep, whose SIGTERM lets the iteration be finished."""
     os.setpgrp()  # a signal to the sweep's whole group would be the first of two
-    begin_worker(ignore=[signal.SIGINT])
+    begin_worker(threads, ignore=[signal.SIGINT])
     try:
         train(job.config, job.path, resume=(job.path / "config.json").exists(), progress=False)
     except Stopped:

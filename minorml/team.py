@@ -199,7 +199,7 @@ def _dismiss(assignment):
 def begin_worker(threads=None, ignore=(signal.SIGINT, signal.SIGTERM)):
     """In a process of ours, first of all: leave signals to the parent, and never outlive it.
 
-    threads : how many an environment that simulates in threads of its own may have here
+    threads : how many an environment that simulates in threads, and the mathematics of several tasks, may have here
     """
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))

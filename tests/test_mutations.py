@@ -109,7 +109,8 @@ MUTANTS = [Mutant(*row) for row in [
      "_column_sums(Rwe, e) + _column_sums(we, Re)", "_column_sums(Rwe, e)"),
 
     ("policy", "log sigma has no gradient",
-     "self.hs, dmean), dlog_std]", "self.hs, dmean), 0 * dlog_std]"),
+     "mlp.vjp(self.mean_params, self.hs, dmean), dlog_std]",
+     "mlp.vjp(self.mean_params, self.hs, dmean), 0 * dlog_std]"),
     ("policy", "tangent of the vjp: its weights' own motion in place of the weights",
      "dmean, _ = gaussian.vjp(at.e, at.log_std, w)", "dmean, _ = gaussian.vjp(at.e, at.log_std, Rw)"),
     ("policy", "hvp: the gradient added",
