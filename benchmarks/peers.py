@@ -1,9 +1,14 @@
-"""Against jitted automatic differentiation (JAX, extra `peers`): the same numbers first, then the time, in turn."""
+"""Against automatic differentiation (JAX, PyTorch; extra `peers`): the same numbers first, then the time, in turn."""
 
 import dataclasses
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing, contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +18,7 @@ from minorml.baseline import pooled
 from minorml.presets import preset
 from minorml.team import Team
 from minorml.train import iterate
-from minorml.work import TRAIN, Share, draw_tasks, stream
-
-SHAPES = "scan", "vmap"  # how JAX goes through the tasks; the faster one counts
+from minorml.work import TRAIN, Share, draw_tasks, stack, stream
 
 
 def system(name, dtype="float32"):
@@ -33,7 +36,8 @@ def teams(config):
 
 def fastest(calls, repetitions=5):
     """The name of the call with the smallest median time."""
-    return min(calls, key=lambda name: np.median([seconds(calls[name]) for _ in range(repetitions)]))
+    times = in_turn(*calls.values(), repetitions=repetitions, warm_up=1)
+    return list(calls)[np.argmin(np.median(times, axis=1))]
 
 
 def our_gradient(learner, state, team):
@@ -49,39 +53,61 @@ def our_gradient(learner, state, team):
     return gradient
 
 
-def their_gradient(learner, state, shape):
-    """The same by JAX."""
-    import jax
-
-    from benchmarks import peer_jax
+def batches(learner, state):
+    """The batches of the first iteration, stacked over the tasks: (before adaptation, after it)."""
     config = learner.config
     with closing(Share(config, range(config.num_tasks))) as share:
         sampled = share.sample(state.meta, 0)
-        batches = share.evidence(range(config.num_tasks), state.meta, 0, *pooled([one.spread for one in sampled]))
-    assert all(len(post.states) == config.num_trajectories * config.horizon for _, post in batches)
+        pairs = share.evidence(range(config.num_tasks), state.meta, 0, *pooled([one.spread for one in sampled]))
+    assert all(len(post.states) == config.num_trajectories * config.horizon for _, post in pairs)
+    pre, post = stack([pre for (pre,), _ in pairs]), stack([post for _, post in pairs])
+    return pre._replace(advantages=np.zeros_like(pre.log_probs)), post
 
-    def rows(batch):
-        A = np.zeros_like(batch.log_probs) if batch.advantages is None else batch.advantages
-        return peer_jax.Rows(*batch[:3], batch.log_probs, np.ones_like(A), A)
 
-    pre, post = (jax.tree.map(lambda *x: jax.numpy.stack(x), *map(rows, side))
-                 for side in ([pre for (pre,), _ in batches], [post for _, post in batches]))
+def jax_gradient(learner, state, shape):
+    """What computes the same by JAX."""
+    import jax
+
+    from benchmarks import peer_jax
     meta = peer_jax.Meta(*map(jax.numpy.asarray, state.meta))
+    pre, post = (peer_jax.Rows(*map(jax.numpy.asarray, (*side[:3], side.log_probs, np.ones_like(side.log_probs),
+                                                        side.advantages))) for side in batches(learner, state))
     return lambda: jax.block_until_ready(peer_jax.meta_gradient(
-        meta, pre, post, sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes, clip=config.clip,
+        meta, pre, post, sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes, clip=learner.config.clip,
         shape=shape))[1]
 
 
-def compare_gradients(name, dtype, repetitions):
+def torch_gradient(learner, state, shape):
+    """What computes the same by PyTorch."""
+    import torch
+
+    from benchmarks import peer_torch
+    meta, pre, post = (type(x)(*map(torch.tensor, x)) for x in (state.meta, *batches(learner, state)))
+    return lambda: peer_torch.meta_gradient(
+        meta, pre, post, learner.policy.mlp.sizes, learner.laf.mlp.sizes, learner.config.clip, shape)
+
+
+class Peer(NamedTuple):
+    package: str
+    gradient: Callable  # learner, state, shape ↦ what computes the mean meta-gradient
+    shapes: tuple  # how it goes through the tasks; the fastest counts
+
+
+PEERS = {"JAX": Peer("jax", jax_gradient, ("scan", "vmap")),
+         "PyTorch": Peer("torch", torch_gradient, ("vmap", "stack", "loop"))}
+
+
+def compare_gradients(peer, name, dtype, repetitions):
     learner, state = system(name, dtype)
     with teams(learner.config) as ours_by:
         ours = {how: our_gradient(learner, state, team) for how, team in ours_by.items()}
-        theirs = {shape: their_gradient(learner, state, shape) for shape in SHAPES}
-        for x, y in zip(ours["2 processes"](), theirs["scan"]()):
-            tolerance = 1e-4 if dtype == "float32" else 1e-10  # of sums over 2,500 to 125,000 rows
-            np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * np.abs(y).max())
+        theirs = {shape: PEERS[peer].gradient(learner, state, shape) for shape in PEERS[peer].shapes}
+        tolerance = 1e-4 if dtype == "float32" else 1e-10  # of sums over 2,500 to 125,000 rows
+        for expected in theirs.values():
+            for x, y in zip(ours["2 processes"](), map(np.asarray, expected())):
+                np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * np.abs(y).max())
         how, shape = fastest(ours), fastest(theirs)
-        a, b = in_turn(theirs[shape], ours[how], repetitions)
+        a, b = in_turn(theirs[shape], ours[how], repetitions=repetitions)
     print(f"| meta-gradient, {name}, {dtype} | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
 
 
@@ -128,13 +154,13 @@ def compare_iterations(name, repetitions):
     learner, state = system(name)
     with teams(learner.config) as ours_by:
         ours = {how: lambda team=team: iterate(learner, team, state) for how, team in ours_by.items()}
-        theirs = {shape: their_iteration(learner, state, shape) for shape in SHAPES}
+        theirs = {shape: their_iteration(learner, state, shape) for shape in PEERS["JAX"].shapes}
         (after, row), (expected, *_, after_adaptation) = ours["1 process"](), theirs["scan"](our_numbers(learner))
         np.testing.assert_allclose(row["post_return"], after_adaptation, rtol=1e-3)
         moved, as_expected = after.meta.offset - state.meta.offset, expected.offset - state.meta.offset
         assert np.corrcoef(moved, as_expected)[0, 1] > 0.99  # Adam's first steps are signs: small gradients may differ
         how, shape = fastest(ours, 3), fastest(theirs, 3)
-        a, b = in_turn(theirs[shape], ours[how], repetitions)
+        a, b = in_turn(theirs[shape], ours[how], repetitions=repetitions)
     print(f"| iteration, {name}, float32 | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
 
 
@@ -169,28 +195,34 @@ def our_peak():
         our_gradient(learner, state, team)()
 
 
-def their_peak(shape):
-    their_gradient(*system("cartpole"), shape)()
+def their_peak(peer, shape):
+    PEERS[peer].gradient(*system("cartpole"), shape)()
+
+
+def compare(peer):
+    print(f"### Against {peer}\n")
+    package, _, shapes = PEERS[peer]
+    if find_spec(package) is None:
+        print("It is missing: pip install 'minorml[peers]'\n")
+        return
+    print(f"{peer} {version(package)}. Milliseconds, in turn in one process on {os.cpu_count()} cores; the ratio is "
+          "theirs over ours.\n")
+    print(f"| | minorml | {peer} | ratio |\n|---|---|---|---|")
+    for name, repetitions in ("cartpole", 10), ("point", 60):
+        for dtype in "float32", "float64":
+            compare_gradients(peer, name, dtype, repetitions)
+    if peer == "JAX":  # the rest is written for JAX alone
+        for name, repetitions in ("point", 60), ("point-sparse", 20), ("cartpole", 8):
+            compare_iterations(name, repetitions)
+        (ours, _), (theirs, _) = in_a_process("our_first_update()"), in_a_process("their_first_update()")
+        print(f"| process start to first update, cartpole | {spread(ours)} | {spread(theirs)} | "
+              f"{np.median(theirs) / np.median(ours):.1f} |")
+    peaks = [in_a_process(f"their_peak({peer!r}, {shape!r})", repetitions=1)[1] for shape in shapes]
+    print("\nPeak resident memory of a process that makes the batches and computes the cart-pole meta-gradient once, "
+          f"packages included: minorml {in_a_process('our_peak()', repetitions=1)[1]:.0f} MiB; {peer} "
+          + ", ".join(f"{peak:.0f} ({shape})" for peak, shape in zip(peaks, shapes)) + ".\n")
 
 
 def main():
-    try:
-        import jax  # noqa: F401
-    except ImportError:
-        print("### Against JAX: it is missing; pip install 'minorml[peers]'\n")
-        return
-    print("### Against JAX, jitted\n")
-    print("Milliseconds, in turn in one process on two cores; the ratio is theirs over ours.\n")
-    print("| | minorml | JAX | ratio |\n|---|---|---|---|")
-    for name, repetitions in ("cartpole", 10), ("point", 60):
-        for dtype in "float32", "float64":
-            compare_gradients(name, dtype, repetitions)
-    for name, repetitions in ("point", 60), ("point-sparse", 20), ("cartpole", 8):
-        compare_iterations(name, repetitions)
-    (ours, _), (theirs, _) = in_a_process("our_first_update()"), in_a_process("their_first_update()")
-    print(f"| process start to first update, cartpole | {spread(ours)} | {spread(theirs)} | "
-          f"{np.median(theirs) / np.median(ours):.1f} |")
-    ours, scan, vmap = (in_a_process(work, repetitions=1)[1] for work in (
-        "our_peak()", "their_peak('scan')", "their_peak('vmap')"))
-    print(f"\nPeak resident memory of a process that makes the batches and computes the cart-pole meta-gradient once, "
-          f"packages included: minorml {ours:.0f} MiB; JAX {scan:.0f} (scan), {vmap:.0f} (vmap).\n")
+    for peer in PEERS:
+        compare(peer)

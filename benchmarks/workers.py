@@ -24,7 +24,8 @@ def speed_up(name, learner, state, repetitions):
         cells = []
         for team in processes, threads:
             a, b = in_turn(lambda: iterate(learner, one, state),
-                           lambda: iterate(learner, team, state), repetitions, 1)  # noqa: B023 (called at once)
+                           lambda: iterate(learner, team, state), repetitions=repetitions,  # noqa: B023 (called at once)
+                           warm_up=1)
             cells += [spread(b), f"{np.median(a / b):.2f}"]
     print(f"| {name} | {spread(a)} | {' | '.join(cells)} |")
 
@@ -46,7 +47,7 @@ def overhead(learner, state, repetitions=60):
         for name, who in executors(stack):
             with Team(learner.config, **who) as team:
                 a, b = in_turn(lambda: iterate(learner, here, state), lambda: iterate(learner, team, state),
-                               repetitions, 3)
+                               repetitions=repetitions)
             print(f"| {name} | {spread(a)} | {spread(b)} | {1e3 * np.median(b - a):+.1f} |")
 
 

@@ -1,0 +1,169 @@
+"""How far from the floor: matrix products alone under the meta-gradient, and bare stepping under a rollout."""
+
+import os
+from collections import Counter
+from contextlib import closing
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.peers import fastest, our_gradient, system, teams
+from benchmarks.timing import in_turn, spread
+from minorml.kernels import helper
+from minorml.mlp_kernels import CACHED_BYTES
+from minorml.tile_kernels import TILE_ROWS, product
+from minorml.work import Share
+
+# The products of each pass, for layers [(n, m)] of N rows: x W is "up", dz Wᵀ "down", and xᵀ dz "across".
+
+
+def forward(layers):
+    return [("up", *layer) for layer in layers]
+
+
+def deltas(layers):
+    return [("down", *layer) for layer in layers[1:]]
+
+
+def vjp(layers):
+    return deltas(layers) + [("across", *layer) for layer in layers]
+
+
+def jvp(layers):
+    return [("up", *layer) for layer in layers + layers[1:]]
+
+
+def vjp_tangent(layers):
+    return deltas(layers) * 3 + [("across", *layer) for layer in layers + layers[1:]]
+
+
+def meta_gradient(policy, laf):
+    """The products of one task: the policy before and after adaptation, the second order of the one before, and A_ψ."""
+    first, second = forward(policy) + vjp(policy), jvp(policy) + vjp_tangent(policy)
+    return first * 2 + second + forward(laf) + vjp(laf)
+
+
+def shapes(mlp):
+    """Of the weights, layer by layer."""
+    return list(zip(mlp.sizes, mlp.sizes[1:]))
+
+
+def flops(products, rows):
+    """A product and a sum are two."""
+    return sum(2 * rows * n * m for _, n, m in products)
+
+
+def factors(kind, rows, n, m, dtype):
+    """A, B and room for A B."""
+    rng = np.random.default_rng(0)
+    x, dz, W = (rng.normal(size=shape).astype(dtype) for shape in ((rows, n), (rows, m), (n, m)))
+    A, B = {"up": (x, W), "down": (dz, W.T), "across": (x.T, dz)}[kind]
+    return A, B, np.empty((len(A), B.shape[1]), dtype)
+
+
+@helper
+def ours_repeated(A, B, C, times):
+    zero = np.zeros((1, C.shape[1]), C.dtype)
+    for _ in range(times):
+        product(C, zero, A, 0, B)
+
+
+def blas_repeated(A, B, C, times):
+    for _ in range(times):
+        np.matmul(A, B, out=C)
+
+
+def print_rates(n=50, m=50):
+    """What BLAS and our tiles reach on the products of one layer."""
+    print(f"GFLOP/s of a layer of {n} × {m} in one thread: BLAS on the 12,500 rows of a cart-pole task; BLAS and our "
+          "tiles on as many rows as the nearest cache holds.\n")
+    print("| product | dtype | BLAS, all rows | BLAS, in cache | our tiles, in cache |\n|---|---|---|---|---|")
+    for dtype in np.float32, np.float64:
+        rows = CACHED_BYTES // (np.dtype(dtype).itemsize * n) // TILE_ROWS * TILE_ROWS
+        for kind in "up", "down", "across":
+            many, few = factors(kind, 12_500, n, m, dtype), factors(kind, rows, n, m, dtype)
+            A, B, C = few
+            mine, times = (A, np.ascontiguousarray(B), C), 12_500 // rows  # the passes transpose W once
+            ours_repeated(*mine, 1)
+            np.testing.assert_allclose(C, A @ B, rtol=0, atol=1e-4 * np.abs(A @ B).max())
+            taken = in_turn(lambda: blas_repeated(*many, 1), lambda: blas_repeated(*few, times),  # noqa: B023
+                            lambda: ours_repeated(*mine, times))  # noqa: B023 (called at once)
+            rates = [2e-9 * total * n * m / np.median(t)
+                     for total, t in zip((12_500, times * rows, times * rows), taken)]
+            print(f"| {kind} | {np.dtype(dtype)} | " + " | ".join(f"{rate:.0f}" for rate in rates) + " |")
+    print()
+
+
+def print_meta_gradient(name, dtype, repetitions):
+    """One row: the meta-gradient, and its products alone. That the cores share memory is not taken into account."""
+    learner, state = system(name, dtype)
+    config = learner.config
+    rows = config.num_trajectories * config.horizon
+    products = meta_gradient(shapes(learner.policy.mlp), shapes(learner.laf.mlp))
+    room = [(factors(kind, rows, n, m, dtype), times) for (kind, n, m), times in Counter(products).items()]
+
+    def bare():
+        for arrays, times in room:
+            blas_repeated(*arrays, times * config.num_tasks)
+
+    with teams(config) as ours_by:
+        ours = {how: our_gradient(learner, state, team) for how, team in ours_by.items()}
+        how = fastest(ours)
+        alone, whole = in_turn(bare, ours[how], repetitions=repetitions)
+    cores, work = os.cpu_count() or 1, 1e-9 * flops(products, rows) * config.num_tasks
+    print(f"| {name}, {dtype} | {work:.2f} | {work / np.median(alone):.0f} | {spread(alone / cores)} | "
+          f"{spread(whole)} ({how}) | {np.median(alone / cores / whole):.0%} |")
+
+
+def print_stepping(name, repetitions):
+    """One row: a rollout, and the same steps with its actions but without the policy."""
+    learner, state = system(name)
+    config = learner.config
+    thetas = np.stack([state.meta.theta] * config.num_tasks)
+    with closing(Share(config, range(config.num_tasks))) as share:
+        share.begin(0)
+        envs = share.learner.envs
+
+        def sample():
+            return share.learner.rollout(thetas, [np.random.default_rng(i) for i in range(config.num_tasks)])
+
+        trajectories = sample()
+        seeds = envs.unwrapped._seeds  # of that rollout
+        states, actions, alive = (np.concatenate([getattr(one, field) for one in trajectories]).swapaxes(0, 1)
+                                  for field in ("states", "actions", "alive"))
+        actions, dead = np.ascontiguousarray(actions), np.ascontiguousarray(~alive)
+
+        def reset():
+            return envs.reset(seed=seeds)
+
+        def replay():
+            seen = [reset()[0]]
+            for a, resting in zip(actions, dead):
+                envs.rest(resting)
+                seen.append(envs.step(a)[0])
+            return seen
+
+        lived = np.stack(replay())[1:][alive].astype(states.dtype)
+        np.testing.assert_array_equal(lived, states[1:][alive])  # the same episodes, to the last bit
+        whole, starts, both = in_turn(sample, reset, replay, repetitions=repetitions)
+    steps = both - starts
+    print(f"| {name} | {alive.sum():,} | {spread(whole)} | {spread(steps)} | {np.median(steps / whole):.0%} | "
+          f"{spread(starts)} |")
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def main():
+    print("### Floors\n")
+    print_rates()
+    print("The mean meta-gradient of all tasks, and its matrix products alone: by `numpy.matmul` in one thread, task "
+          f"by task, divided by {os.cpu_count()} cores. Milliseconds, in turn.\n")
+    print("| system | GFLOP | BLAS, GFLOP/s of one core | products alone | meta-gradient | share |")
+    print("|---|---|---|---|---|---|")
+    for name, repetitions in ("point", 60), ("cartpole", 10):
+        for dtype in "float32", "float64":
+            print_meta_gradient(name, dtype, repetitions)
+    print("\nA rollout with the policy, and the environments alone doing the same steps. Milliseconds, in turn.\n")
+    print("| system | steps | rollout | steps alone | share | making them start, alone |\n|---|---|---|---|---|---|")
+    for name, repetitions in ("point", 60), ("point-sparse", 20), ("cartpole", 10):
+        print_stepping(name, repetitions)
+    print()
