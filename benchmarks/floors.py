@@ -62,10 +62,10 @@ def factors(kind, rows, n, m, dtype):
 
 
 @helper
-def ours_repeated(A, B, C, times):
+def ours_repeated(A, across, B, C, times):
     zero = np.zeros((1, C.shape[1]), C.dtype)
     for _ in range(times):
-        product(C, zero, A, 0, B)
+        product(C, zero, A, across, B)
 
 
 def blas_repeated(A, B, C, times):
@@ -83,7 +83,8 @@ def print_rates(n=50, m=50):
         for kind in "up", "down", "across":
             many, few = factors(kind, 12_500, n, m, dtype), factors(kind, rows, n, m, dtype)
             A, B, C = few
-            mine, times = (A, np.ascontiguousarray(B), C), 12_500 // rows  # the passes transpose W once
+            across, times = int(kind == "across"), 12_500 // rows
+            mine = (A.T if across else A), across, np.ascontiguousarray(B), C  # the passes transpose W once
             ours_repeated(*mine, 1)
             np.testing.assert_allclose(C, A @ B, rtol=0, atol=1e-4 * np.abs(A @ B).max())
             taken = in_turn(lambda: blas_repeated(*many, 1), lambda: blas_repeated(*few, times),  # noqa: B023

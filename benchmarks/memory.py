@@ -13,10 +13,10 @@ from minorml.train import initial_state, iterate
 ITERATIONS = 200
 
 
-def resident():
-    """Resident memory of this process in MiB (Linux)."""
+def resident(field="VmRSS"):
+    """Resident memory of this process in MiB (Linux), now or, as VmHWM, at its peak."""
     fields = Path("/proc/self/status").read_text().split()
-    return int(fields[fields.index("VmRSS:") + 1]) / 1024
+    return int(fields[fields.index(f"{field}:") + 1]) / 1024
 
 
 def main():

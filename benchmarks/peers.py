@@ -166,8 +166,7 @@ def compare_iterations(name, repetitions):
 
 def in_a_process(work, repetitions=3):
     """Run a function of this module in processes of its own → (seconds of each in all, peak resident MiB)."""
-    code = (f"from benchmarks import peers\npeers.{work}\nimport resource\n"
-            "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)")
+    code = (f"from benchmarks import memory, peers\npeers.{work}\nprint('PEAK', memory.resident('VmHWM'))")
     peaks = []
 
     def run():
