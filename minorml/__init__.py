@@ -20,8 +20,8 @@ Reading order, which is also the order of imports:
     signals → checkpoints → learner → work → team → replay → versions → runs    files and workers
     train → finetune → sweep → video → statistics → plots → origin → report → __main__    the algorithms and the program
 
-`kernels` holds compiled forms of formulas that stand in these modules; `gradcheck` is for testing derivatives,
-ours and yours.
+The `…kernels` hold compiled forms of formulas that stand in these modules; `gradcheck` is for testing derivatives, ours
+and yours.
 """
 
 from .advantage import AdvantageNetwork

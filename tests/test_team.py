@@ -48,6 +48,15 @@ def test_the_same_bytes_for_threads_and_processes(config):
     assert outcome(config, workers=2) == alone
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_same_bytes_for_any_number_of_threads_in_a_worker(config, threads, monkeypatch):
+    alone = outcome(config)
+    monkeypatch.setattr("minorml.work.ROWS_AT_ONCE", 1)  # a group for each task
+    with ThreadPoolExecutor(threads) as executor:
+        monkeypatch.setattr("minorml.work._threads", lambda: executor)
+        assert outcome(config) == alone
+
+
 @pytest.mark.parametrize("workers", [1, 4, 9])
 def test_the_same_bytes_for_any_number_of_processes(workers):
     config = CONFIGS["two steps, early ends"]
