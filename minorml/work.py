@@ -155,7 +155,7 @@ class Kept(NamedTuple):
 
     iteration: int
     pre: list  # for each task its batches, one for each adaptation step
-    adapted: list  # [Adapted] at the first update
+    adapted: list | None  # [Adapted], until the first update at other parameters
     post: list  # its Batch after adaptation
     advantages: list  # of that batch, (N,) in float64, not normalised
 
@@ -207,15 +207,18 @@ class Share:
         mean, std : of the advantages of all M tasks
         """
         self._recall(start, iteration)
-        pre, post = self.kept.pre, self._batches(mean, std)
+        pre, post, adapted = self.kept.pre, self._batches(mean, std), self.kept.adapted
+        if meta is not start:
+            adapted = None
+            self.kept = self.kept._replace(adapted=None)  # of no more use, and a hundred megabytes on cart-pole
 
         def contributions(group):
-            tasks, theta, pullback = group if meta is start else adapt_group(self.learner, meta, pre, group.tasks)
+            tasks, theta, pullback = group if adapted else adapt_group(self.learner, meta, pre, group)
             losses, g_post, clip_fractions = outer_all(self.learner, theta, post[tasks])
             return [TaskGradient(float(loss), MetaParameters(*gradient), float(clip_fraction))
                     for loss, gradient, clip_fraction in zip(losses, zip(*pullback(g_post)), clip_fractions)]
 
-        return [one for group in in_threads(contributions, self.kept.adapted) for one in group]
+        return [one for group in in_threads(contributions, adapted or groups(pre)) for one in group]
 
     def evidence(self, tasks, start, iteration, mean, std):
         """For those of these tasks (indices) that are in this share: (its batches before, its batch after)."""
