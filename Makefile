@@ -16,7 +16,7 @@ SEEDS ?= 0-9
 WORKERS ?= 2
 OPTIONS ?=
 
-.PHONY: demo results test test-peers lint clean
+.PHONY: demo results test test-oracle lint clean
 
 demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotations it has not seen, draw them
 	$(BIN)/minorml train --preset point/norml --seed 0 --iterations $(DEMO_ITERATIONS) --out $(DEMO) --overwrite
@@ -30,7 +30,7 @@ results: .venv/with-plot  ## see above
 test: .venv/with-test,plot,cluster  ## the whole suite
 	$(BIN)/python -m pytest
 
-test-peers: .venv/with-test,peers  ## the derivatives against JAX
+test-oracle: .venv/with-test,oracle  ## the derivatives against JAX
 	$(BIN)/python -m pytest tests/test_jax_oracle.py
 
 lint: .venv/with-dev

@@ -1,6 +1,6 @@
 """A third opinion: everything written again for JAX, and differentiated by its reverse mode.
 
-Nothing of ours is used but the parameter layout (`oracles.layers`) and the data. Optional extra: `peers`.
+Nothing of ours is used but the parameter layout (`oracles.layers`) and the data. Optional extra: `oracle`.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from minorml.meta import MetaParameters, meta_gradient
 from minorml.methods import METHODS
 from minorml.mlp import ACTIVATIONS
 
-jax = pytest.importorskip("jax", reason="JAX comes with the extra `peers`")
+jax = pytest.importorskip("jax", reason="JAX comes with the extra `oracle`")
 jnp = jax.numpy
 jax.config.update("jax_enable_x64", True)
 
