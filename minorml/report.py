@@ -267,7 +267,7 @@ def _point(env, groups, out, tasks, seed):
     if figure:
         plots.point_trajectories(figure, out / f"{env}-trajectories.png", tasks=2, seed=seed)
         page += [f"![Ten rollouts of each policy]({env}-trajectories.png)"]
-    if "norml" in shown:
+    if "norml" in shown and any(part.name == "rotation" for part in shown["norml"].run.config.distribution):
         plots.learned_advantage(shown["norml"].trained, out / f"{env}-advantage.png", seed=seed)
         page += [f"![A_ψ, and the mean action before and after adaptation]({env}-advantage.png)",
                  f"{shown['norml'].label}, seed {shown['norml'].run.config.seed}. Above: A_ψ at the origin for four "
