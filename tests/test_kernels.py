@@ -161,7 +161,7 @@ def test_every_kernel_is_compared_with_its_formula():
 
 def test_every_decorated_function_is_a_kernel():
     """By the source, which holds without the JIT too."""
-    decorated = set()
+    decorated, compiled = set(), set()
     for path in FOLDER.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for decorator in getattr(node, "decorator_list", []):
@@ -170,7 +170,10 @@ def test_every_decorated_function_is_a_kernel():
                         decorated.add(node.name)
                     case ast.Call(ast.Name("replaces"), [ast.Name(formula)]):
                         decorated.add(formula)
+                    case ast.Name("compile_kernel"):
+                        compiled.add(node.name.removeprefix("_"))  # the loop behind the kernel of that name
     assert decorated == set(KERNELS)
+    assert compiled and compiled <= decorated
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
