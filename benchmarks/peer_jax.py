@@ -161,9 +161,9 @@ def estimate_advantages(fields, rewards, discount):
 
 
 @functools.partial(jax.jit, static_argnames=(
-    "system", "sizes", "laf_sizes", "discount", "clip", "outer_steps", "shape"))
+    "system", "sizes", "laf_sizes", "discount", "clip", "outer_steps", "max_gradient_norm", "shape"))
 def iteration(meta, moments, count, rate, starts, noises, tasks, *, system, sizes, laf_sizes, discount, clip,
-              outer_steps, shape):
+              outer_steps, max_gradient_norm, shape):
     """One outer iteration of NoRML → (meta, moments, mean return after adaptation).
 
     starts, noises : for the rollouts before and after adaptation, (M, K, D) and (M, T, K, U) each
@@ -185,9 +185,16 @@ def iteration(meta, moments, count, rate, starts, noises, tasks, *, system, size
     post = jax.vmap(flat)(fields, (alive * (A - centre) / std).astype(dtype))
     for _ in range(outer_steps):
         _, g = meta_gradient(meta, pre, post, sizes, laf_sizes, clip, shape)
+        g = shorten(g, max_gradient_norm)
         count = count + 1
         meta, moments = adam(meta, moments, count, rate, g)
     return meta, moments, count, jnp.mean(jnp.sum(rewards, -1))
+
+
+def shorten(g, longest):
+    learned = g._replace(alpha=jnp.zeros_like(g.alpha))
+    norm = jnp.sqrt(sum(jnp.sum(x * x) for x in learned))
+    return jax.tree.map(lambda x: x * jnp.minimum(1, longest / norm), learned)
 
 
 def adam(meta, moments, count, rate, g):

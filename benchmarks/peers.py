@@ -129,7 +129,7 @@ def their_iteration(learner, state, shape):
         return jax.block_until_ready(peer_jax.iteration(
             meta, (zeros, zeros), 0, config.outer_rate, starts, noises, tasks, system=name, shape=shape,
             sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes, discount=config.discount,
-            clip=config.clip, outer_steps=config.outer_steps))
+            clip=config.clip, outer_steps=config.outer_steps, max_gradient_norm=config.max_gradient_norm))
 
     return iteration
 

@@ -51,6 +51,7 @@ class Config:
     adapt_steps: int = _option("adaptation steps during training, for methods that adapt", POSITIVE, default=1)
     outer_rate: float = _option("Adam's first rate; it decays linearly to 0 over the iterations", POSITIVE,
                                 default=1e-3)
+    max_gradient_norm: float = _option("longer meta-gradients are shortened to it", POSITIVE, default=1.0)
     outer_steps: int = _option("updates per batch of rollouts; PPO's clip acts from the second on", POSITIVE,
                                default=1)
     clip: float = _option("PPO's ε", POSITIVE, default=0.2)

@@ -129,9 +129,10 @@ def _walk(config, failure, make_envs):
             yield from ((f"task {names[i]}", *rest) for rest in _inner(learner, meta, pre))
             yield from ((f"task {names[i]}", *rest) for rest in _outer(learner, meta, pre, post, gradients))
     if len(gradients) == config.num_tasks:  # only then is the update known
-        for name in config.learned:
-            gradient = sum(getattr(g, name) for g in gradients) / config.num_tasks
-            yield "update", f"gradient in {name}", gradient
+        means = [sum(getattr(g, name) for g in gradients) / config.num_tasks for name in config.learned]
+        yield from (("update", f"gradient in {name}", mean) for name, mean in zip(config.learned, means))
+        shortened, _ = adam.shorten(means, config.max_gradient_norm)
+        for name, gradient in zip(config.learned, shortened):
             x, moments = adam.step(getattr(meta, name), gradient, failure.moments[name], failure.rate)
             yield from (("update", f"Adam's {which} moment of {name}", getattr(moments, which))
                         for which in ("first", "second"))

@@ -74,9 +74,10 @@ def iterate(learner, team, state):
         if wrong:
             raise failed(f"{_not_finite(learner.policy, parts[wrong[0]])} of task {wrong[0]}: not finite",
                          wrong, mean, std)
-        gradient = MetaParameters(*(sum(fields) / config.num_tasks for fields in zip(*(p.gradient for p in parts))))
+        gradients = {name: sum(getattr(one.gradient, name) for one in parts) / config.num_tasks
+                     for name in config.learned}
         try:
-            meta, moments = _update(config.learned, meta, moments, gradient, rate)
+            meta, moments, norm = _update(meta, moments, gradients, config.max_gradient_norm, rate)
         except FloatingPointError as error:
             raise failed(error, range(config.num_tasks), mean, std) from error
 
@@ -93,7 +94,7 @@ def iterate(learner, team, state):
         "post_return_std": np.std(after),
         "episodes": config.num_tasks * config.num_trajectories * (1 + learner.adapt_steps),
         "loss": np.mean([one.loss for one in parts]),
-        "gradient_norm": np.sqrt(sum(np.sum(getattr(gradient, name)**2) for name in config.learned)),
+        "gradient_norm": norm,
         "log_std": learner.policy.split(meta.theta)[1].mean(),
         "alpha_norm": np.linalg.norm(meta.alpha),
         "clip_fraction": np.mean([one.clip_fraction for one in parts]),
@@ -112,15 +113,16 @@ def _not_finite(policy, part):
                 None)
 
 
-def _update(learned, meta, moments, gradient, rate):
-    """One step of Adam on each learned field."""
+def _update(meta, moments, gradients, longest, rate):
+    """One step of Adam on each learned field → (meta, moments, norm of the gradient before it was shortened)."""
     changed, new_moments = {}, {}
-    for name in learned:
-        changed[name], new_moments[name] = adam.step(getattr(meta, name), getattr(gradient, name), moments[name], rate)
+    shortened, norm = adam.shorten(list(gradients.values()), longest)
+    for name, gradient in zip(gradients, shortened):
+        changed[name], new_moments[name] = adam.step(getattr(meta, name), gradient, moments[name], rate)
         for what, array in ((name, changed[name]), (f"Adam's moments of {name}", new_moments[name][:2])):
             if not np.isfinite(array).all():
                 raise FloatingPointError(f"{what}: not finite after the update")
-    return meta._replace(**changed), new_moments
+    return meta._replace(**changed), new_moments, norm
 
 
 class Trained(NamedTuple):

@@ -1,4 +1,4 @@
-"""Adam against its definition, and its decay."""
+"""Adam against its definition, its decay, and the limit to a gradient's length."""
 
 import numpy as np
 import pytest
@@ -33,6 +33,31 @@ def test_float32_stays_float32_and_nothing_is_written_to():
     new, new_moments = adam.step(x, g, moments, 0.1)
     assert new.dtype == new_moments.first.dtype == new_moments.second.dtype == np.float32
     assert (x == 1).all() and (moments.first == 0).all()
+
+
+@pytest.mark.parametrize("dtype, size", [("float32", 1.0), ("float32", 1e30), ("float64", 1e200)])
+def test_a_long_gradient_keeps_its_direction_and_a_short_one_its_bytes(dtype, size):
+    vectors = [np.array(x, dtype) * np.dtype(dtype).type(size) for x in ([3.0, 0.0], [-4.0], [12.0, 0.0])]
+    shortened, norm = adam.shorten(vectors, 0.5 * size)
+    assert norm == pytest.approx(13 * size) and [v.dtype for v in shortened] == [dtype] * 3
+    for short, long in zip(shortened, vectors):
+        np.testing.assert_allclose(short / size, long / size * 0.5 / 13, rtol=1e-6)
+    untouched, _ = adam.shorten(vectors, 14 * size)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(untouched, vectors))
+
+
+def test_one_long_gradient_carries_adam_32_rates_away_and_a_shortened_one_does_not():
+    """Signs at random for 2,000 steps, one gradient 1,000 times as long, then nothing: where does x go?"""
+    def after(longest):
+        x, moments, path = np.zeros(1), adam.Moments.zeros_like(np.zeros(1)), []
+        for g in [*np.random.default_rng(0).choice([-1.0, 1.0], 2000), 1000.0, *[0.0] * 200]:
+            path.append(x[0])
+            (g,), _ = adam.shorten([np.array([g])], longest)
+            x, moments = adam.step(x, g, moments, 1.0)
+        return path[2000] - x[0]
+
+    assert 28 < after(1e9) < 34
+    assert abs(after(1.0)) < 3
 
 
 def test_linear_decay_ends_at_zero():

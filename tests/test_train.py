@@ -54,8 +54,8 @@ def test_same_seed_same_bytes_and_another_seed_another_run():
 
 
 def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
-    """One iteration, put together again from the public pieces."""
-    config = small(dtype="float64", iterations=10, outer_steps=1)
+    """One iteration, put together again from the public pieces; its gradient is longer than the limit."""
+    config = small(dtype="float64", iterations=10, outer_steps=1, max_gradient_norm=1e-3)
     learner = make_learner(config)
     state = initial_state(learner)
     seen = []
@@ -74,11 +74,17 @@ def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
                for mine, post in zip(pre, seen)]
     gradient = np.mean([flat(g) for _, g in results], axis=0)
     learned = np.concatenate([np.full(x.shape, name in config.learned) for name, x in state.meta._asdict().items()])
+    norm = np.linalg.norm(gradient[learned])
+    assert norm > 2 * config.max_gradient_norm
+    shortened = gradient * config.max_gradient_norm / norm
+    moments = np.concatenate([after.moments[name].first for name in state.meta._fields
+                              if name in config.learned])
+    np.testing.assert_allclose(moments, 0.1 * shortened[learned], rtol=1e-6)
     moved = flat(after.meta) - flat(state.meta)
-    expected = np.where(learned, -config.outer_rate * gradient / (np.abs(gradient) + 1e-8), 0)  # Adam's first step
+    expected = np.where(learned, -config.outer_rate * shortened / (np.abs(shortened) + 1e-8), 0)  # Adam's first step
     np.testing.assert_allclose(moved, expected, rtol=1e-6, atol=1e-15)
     assert row["loss"] == pytest.approx(np.mean([loss for loss, _ in results]), abs=1e-12)
-    assert row["gradient_norm"] == pytest.approx(np.linalg.norm(gradient[learned]))
+    assert row["gradient_norm"] == pytest.approx(norm)
     every_advantage = np.concatenate([post.advantages for post in seen])
     assert every_advantage.mean() == pytest.approx(0, abs=1e-12) and every_advantage.std() == pytest.approx(1)
 
