@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .policy import check_shape
-from .surrogate import clipped_form
+from .surrogate import clipped_form, differentiate
 
 
 class MetaParameters(NamedTuple):
@@ -85,20 +85,17 @@ def adapt(policy, laf, method, meta, pre):
 
 def _adapt_once(policy, laf, method, meta, batch):
     """(meta.1) and its pullback (meta.2)–(meta.5)."""
-    at = policy.at(meta.theta, batch.states, batch.actions)
     _check_rows("pre", batch)
     advantages, advantage_vjp = method.advantage(laf, meta.psi, batch)
-    rows = method.surrogate(at.log_prob, advantages, batch.log_probs)
-    g = at.vjp(rows.slope)  # ∇L_in(θ)
+    _, g, mixed, along = differentiate(method.surrogate, policy, meta.theta, batch, advantages, True)  # of L_in at θ
     theta_i = meta.theta + meta.offset - meta.alpha * g
 
     def pullback(g_post):
-        tangent = at.along(meta.alpha * g_post)  # v = α ∘ g'
-        Hv = tangent.vjp(rows.slope, rows.curvature * tangent.log_prob)  # (surrogate.3)
+        Rx, Hv = along(meta.alpha * g_post)  # v = α ∘ g'
         return MetaParameters(
             theta=g_post - Hv,
             offset=g_post,
-            psi=-advantage_vjp(rows.mixed * tangent.log_prob),
+            psi=-advantage_vjp(mixed * Rx),
             alpha=-g * g_post,
         )
 
@@ -123,10 +120,9 @@ def outer_loss(policy, theta_i, post, clip=0.2):
     """L_out(θ_i; D_i^test) and its gradient: PPO's clipped surrogate (surrogate.6). `post.advantages` is needed."""
     if post.advantages is None:
         raise ValueError("post.advantages: the outer loss needs (N,) advantages; given None")
-    at = policy.at(theta_i, post.states, post.actions)
     _check_rows("post", post)
-    rows = clipped_form(at.log_prob, post.advantages, post.log_probs, clip)
-    return Outer(rows.loss.sum(axis=-1), at.vjp(rows.slope), np.mean(rows.mixed == 0, axis=-1))
+    loss, gradient, mixed, _ = differentiate(clipped_form, policy, theta_i, post, post.advantages, False, clip)
+    return Outer(loss, gradient, np.mean(mixed == 0, axis=-1))
 
 
 def meta_gradient(policy, laf, method, meta, pre, post, clip=0.2):

@@ -66,10 +66,14 @@ class GaussianPolicy:
 
     def at(self, theta, s, a):
         """One forward pass over N rows, kept for the derivatives. θ (P,), s (N, S), a (N, U)."""
+        self.check(theta, s, a)
+        return LogProb(self, theta, s, a)
+
+    def check(self, theta, s, a):
+        """Raise ValueError unless the shapes are those that `at` takes."""
         tasks = check_rows("s", s, self.obs_dim)
         check_shape("a", a, (*tasks, s.shape[-2], self.act_dim))
         check_params("theta", theta, self.num_params, tasks)
-        return LogProb(self, theta, s, a)
 
     def log_prob(self, theta, s, a):
         """log π_θ(a_n|s_n), (N,)."""

@@ -20,6 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import surrogate_kernels
+from .kernels import served_by
+
 
 class Rows(NamedTuple):
     """ℓ and its derivatives for each of N rows, each (N,), already divided by N."""
@@ -28,6 +31,29 @@ class Rows(NamedTuple):
     slope: np.ndarray
     curvature: np.ndarray
     mixed: np.ndarray
+
+
+@served_by(surrogate_kernels.differentiate)
+def differentiate(form, policy, theta, batch, advantages, twice, *clip):
+    """L(θ; batch) of a surrogate `form`, and its derivatives.
+
+    Returns
+    -------
+    loss : L, a number
+    gradient : ∇L, (P,)
+    mixed : ∂²ℓ/∂x∂A of each row, (N,)
+    along : v (P,) ↦ (∇x_n · v of each row, (N,); ∇²L v, (P,)), or None unless `twice`
+
+    As in `minorml/policy.py`, everything may have an axis of tasks before the others.
+    """
+    at = policy.at(theta, batch.states, batch.actions)
+    rows = form(at.log_prob, advantages, batch.log_probs, *clip)
+
+    def along(v):
+        tangent = at.along(v)
+        return tangent.log_prob, tangent.vjp(rows.slope, rows.curvature * tangent.log_prob)  # (surrogate.3)
+
+    return rows.loss.sum(axis=-1), at.vjp(rows.slope), rows.mixed, along if twice else None  # (surrogate.2)
 
 
 def log_form(x, advantages, old_log_probs):

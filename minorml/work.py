@@ -39,22 +39,45 @@ def draw_tasks(config, iteration):
     return sample_tasks(config.distribution, stream(config.seed, DRAW_TASKS, iteration), config.num_tasks)
 
 
-ROWS_AT_ONCE = 4096  # tasks of few rows go through the mathematics together, up to so many rows, in one thread
+# Tasks of few rows go through the mathematics together: with most 4,096 rows, and for fewer than 1,000 no thread is
+# woken, which takes as long.
+FEWEST_ROWS, MOST_ROWS = 1000, 4096
+
+
+@functools.cache
+def num_threads():
+    """As many as there are cores, or OMP_NUM_THREADS. Most of the work is in kernels, which let each other run."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(given)) if given.isdecimal() else os.cpu_count() or 1
 
 
 @functools.cache
 def _threads():
-    """As many as there are cores, or OMP_NUM_THREADS. Most of the work is in kernels, which let each other run."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return ThreadPoolExecutor(max(1, int(given)) if given.isdecimal() else os.cpu_count() or 1)
+    return ThreadPoolExecutor(max(1, num_threads() - 1))
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork copies no thread but the one that called it
 
 
 def in_threads(function, items):
-    """[function(item)] with the items shared out among threads; NumPy's error state is the caller's."""
-    if len(items) < 2:
+    """[function(item)] with the items shared out among threads, this one too; NumPy's error state is the caller's."""
+    if len(items) < 2 or num_threads() < 2:
         return [function(item) for item in items]
-    calls = [_threads().submit(contextvars.copy_context().run, function, item) for item in items]
-    return [call.result() for call in calls]
+    waiting, results = list(enumerate(items)), {}
+
+    def work():
+        while waiting:
+            try:
+                n, item = waiting.pop()
+            except IndexError:  # another thread was sooner
+                return
+            results[n] = function(item)
+
+    calls = [_threads().submit(contextvars.copy_context().run, work) for _ in range(min(len(items), num_threads()) - 1)]
+    work()
+    for call in calls:
+        call.result()
+    return [results[n] for n in range(len(items))]
 
 
 @functools.cache
@@ -68,15 +91,17 @@ def keep_freed_memory():
         mallopt(parameter, 2**30)
 
 
-def groups(batches):
-    """Cut the tasks into groups that can be stacked: of equally many rows, and few. → [slice]
+def groups(batches, threads=1):
+    """Cut the tasks into groups that can be stacked: of equally many rows, not too many, and some for each thread.
 
-    batches : for each task a list of its batches, one for each step
+    batches : for each task a list of its batches, one for each step → [slice]
     """
     rows = [[len(batch.states) for batch in mine] for mine in batches]
-    cuts = [0]
+    shares = max(1, min(threads, sum(map(max, filter(None, rows))) // FEWEST_ROWS))
+    cuts, share = [0], -(-len(rows) // shares)
     for i in range(1, len(rows)):
-        if rows[i] != rows[cuts[-1]] or (i + 1 - cuts[-1]) * max(rows[i], default=0) > ROWS_AT_ONCE:
+        together = i + 1 - cuts[-1]
+        if rows[i] != rows[cuts[-1]] or together > share or together * max(rows[i], default=0) > MOST_ROWS:
             cuts.append(i)
     return [slice(*ends) for ends in zip(cuts, [*cuts[1:], len(rows)])]
 
@@ -103,11 +128,11 @@ def adapt_group(learner, meta, pre, tasks):
 
 def adapt_all(learner, meta, pre):
     """Adapt to each task → [Adapted]."""
-    return in_threads(functools.partial(adapt_group, learner, meta, pre), groups(pre))
+    return in_threads(functools.partial(adapt_group, learner, meta, pre), groups(pre, num_threads()))
 
 
 def outer_all(learner, theta, post):
-    """The outer losses of tasks: θ_i (m, P) and a Batch for each → (losses (m,), g' (m, P), clip fractions (m,))."""
+    """The outer losses of a group: θ_i (m, P) and a Batch for each → (losses (m,), g' (m, P), clip fractions (m,))."""
     outer = [outer_loss(learner.policy, theta[tasks], stack(post[tasks]), learner.config.clip)
              for tasks in groups([[batch] for batch in post])]
     return [np.concatenate(fields) for fields in zip(*outer)]
@@ -218,7 +243,7 @@ class Share:
             return [TaskGradient(float(loss), MetaParameters(*gradient), float(clip_fraction))
                     for loss, gradient, clip_fraction in zip(losses, zip(*pullback(g_post)), clip_fractions)]
 
-        return [one for group in in_threads(contributions, adapted or groups(pre)) for one in group]
+        return [one for group in in_threads(contributions, adapted or groups(pre, num_threads())) for one in group]
 
     def evidence(self, tasks, start, iteration, mean, std):
         """For those of these tasks (indices) that are in this share: (its batches before, its batch after)."""

@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module imports only what stands before it. (`gradcheck` stands alone; `__init__` gathers them all.)
 READING_ORDER = """
-    kernels tile_kernels activation_kernels mlp_kernels mlp gaussian policy advantage surrogate meta methods
+    kernels tile_kernels activation_kernels mlp_kernels mlp gaussian policy advantage
+    surrogate_kernels surrogate meta methods
     baseline rollout adam tasks config presets progress signals checkpoints
     learner work team replay versions runs train finetune sweep video statistics plots
     origin report __main__

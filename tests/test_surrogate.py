@@ -11,6 +11,7 @@ from strategies import RATIOS_AND_SIGNS, policy_case, proved_twice, ratios
 
 from minorml import surrogate
 from minorml.gradcheck import assert_close, assert_gradient, complex_step, taylor_slopes
+from minorml.kernels import KERNELS
 from minorml.meta import Batch
 
 FORMS = {
@@ -62,26 +63,29 @@ def test_without_old_log_probs_they_are_the_present_ones(form):
 
 @pytest.mark.gradients
 @pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
-@pytest.mark.parametrize("form", [FORMS["log"], FORMS["ratio"], FORMS["clipped"]], ids=["log", "ratio", "clipped"])
-def test_gradient_and_hessian_as_functions_of_theta(form, activation):
+@pytest.mark.parametrize("form, clip", [(surrogate.log_form, ()), (surrogate.ratio_form, ()),
+                                        (surrogate.clipped_form, (0.2,))], ids=["log", "ratio", "clipped"])
+def test_gradient_and_hessian_as_functions_of_theta(form, clip, activation):
     """(surrogate.2) and (surrogate.3), by the complex step and by Taylor slopes 2 and 3."""
     policy, _, theta, _, s, a, _, advantages, _, v = policy_case(seed=1, activation=activation)
     v = v / np.linalg.norm(v)
     old = policy.log_prob(theta, s, a) - np.log(ratios(np.random.default_rng(0), len(s))[0])
 
     def loss(t):
-        return form(policy.log_prob(t, s, a), advantages, old).loss.sum()
+        return form(policy.log_prob(t, s, a), advantages, old, *clip).loss.sum()
 
     def gradient(t):
-        at = policy.at(t, s, a)
-        return at.vjp(form(at.log_prob, advantages, old).slope)
+        return surrogate.differentiate(form, policy, t, batch, advantages, False, *clip)[1]
 
-    at = policy.at(theta, s, a)
-    rows, tangent = form(at.log_prob, advantages, old), at.along(v)
-    Hv = tangent.vjp(rows.slope, rows.curvature * tangent.log_prob)
-    assert_gradient(loss, gradient(theta), theta)
+    batch = Batch(s, a, s, None, old)
+    value, ours, mixed, along = KERNELS["differentiate"][0](form, policy, theta, batch, advantages, True, *clip)
+    Rx, Hv = along(v)
+    assert value == pytest.approx(loss(theta), rel=1e-14)
+    assert_close(mixed, form(policy.log_prob(theta, s, a), advantages, old, *clip).mixed)
+    assert_close(Rx, complex_step(lambda t: policy.log_prob(t, s, a), theta, v))
+    assert_gradient(loss, ours, theta)
     assert_close(Hv, complex_step(gradient, theta, v))
-    assert taylor_slopes(loss, theta, v, gradient(theta) @ v, Hv @ v) == pytest.approx([2, 3], abs=0.1)
+    assert taylor_slopes(loss, theta, v, ours @ v, Hv @ v) == pytest.approx([2, 3], abs=0.1)
 
 
 @pytest.mark.gradients

@@ -16,7 +16,7 @@ from minorml.learner import make_learner
 from minorml.presets import preset
 from minorml.team import Team
 from minorml.train import initial_state, iterate
-from minorml.work import Share, draw_tasks
+from minorml.work import Share, draw_tasks, in_threads
 
 CHEETAH = dataclasses.replace(preset("cheetah-small/norml"), num_trajectories=2, horizon=8, hidden=(4,),
                               laf_hidden=(4,), iterations=2)
@@ -51,10 +51,21 @@ def test_the_same_bytes_for_threads_and_processes(config):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_same_bytes_for_any_number_of_threads_in_a_worker(config, threads, monkeypatch):
     alone = outcome(config)
-    monkeypatch.setattr("minorml.work.ROWS_AT_ONCE", 1)  # a group for each task
+    monkeypatch.setattr("minorml.work.FEWEST_ROWS", 1)
+    monkeypatch.setattr("minorml.work.MOST_ROWS", 1)  # a group for each task
+    monkeypatch.setattr("minorml.work.num_threads", lambda: threads)
     with ThreadPoolExecutor(threads) as executor:
         monkeypatch.setattr("minorml.work._threads", lambda: executor)
         assert outcome(config) == alone
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_worker_forked_from_a_process_with_threads_gets_threads_of_its_own(monkeypatch):
+    """It would wait for ever for those of its parent, which a fork does not copy."""
+    monkeypatch.setattr("minorml.work.num_threads", lambda: 2)
+    assert in_threads(abs, [1, -2, -3]) == [1, 2, 3]
+    with ProcessPoolExecutor(1, get_context("fork")) as pool:
+        assert pool.submit(in_threads, abs, [1, -2]).result(timeout=60) == [1, 2]
 
 
 @pytest.mark.parametrize("workers", [1, 4, 9])
