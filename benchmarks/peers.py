@@ -177,14 +177,20 @@ def in_a_process(work, repetitions=3):
     return np.array([seconds(run) for _ in range(repetitions)]), peaks[-1]
 
 
-def our_first_update():
+def first_update():
+    """The cart-pole learner, with one outer step."""
     learner, state = system("cartpole")
+    return learner._replace(config=dataclasses.replace(learner.config, outer_steps=1)), state
+
+
+def our_first_update():
+    learner, state = first_update()
     with Team(learner.config) as team:
         iterate(learner, team, state)
 
 
 def their_first_update():
-    learner, state = system("cartpole")
+    learner, state = first_update()
     their_iteration(learner, state, "scan")()
 
 

@@ -11,32 +11,34 @@ from benchmarks.timing import in_turn, spread
 from minorml.meta import Batch
 from minorml.policy import GaussianPolicy
 from minorml.presets import preset
+from minorml.surrogate import differentiate, ratio_form
 from minorml.work import adapt_group, groups, outer_all
 
 
-def check_second_order(policy, theta, s, a, w, v, h=1e-5):
+def check_second_order(policy, theta, batch, A, v, h=1e-5):
     """H v against central differences of the gradient, in float64."""
-    theta, s, a, w, v = (x.astype(np.float64) for x in (theta, s, a, w, v))
-    expected = (policy.vjp(theta + h * v, s, a, w) - policy.vjp(theta - h * v, s, a, w)) / (2 * h)
-    np.testing.assert_allclose(policy.hvp(theta, s, a, w, v), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    theta, A, v, *batch = (x if x is None else x.astype(np.float64) for x in (theta, A, v, *batch))
+    up, down = (differentiate(ratio_form, policy, theta + sign * h * v, Batch(*batch), A, False)[1] for sign in (1, -1))
+    expected = (up - down) / (2 * h)
+    _, Hv = differentiate(ratio_form, policy, theta, Batch(*batch), A, True)[-1](v)
+    np.testing.assert_allclose(Hv, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 def print_second_order(name, policy, rows, dtype, repetitions=60):
-    """Gradient and H v, with their forward pass and after it; ratios of times, and of the FLOPs of products."""
+    """Gradient and H v of a surrogate loss; ratios of times, and of the FLOPs of products."""
     rng = np.random.default_rng(0)
-    s, a, w, v = (rng.normal(size=shape).astype(dtype) for shape in (
+    s, a, A, v = (rng.normal(size=shape).astype(dtype) for shape in (
         (rows, policy.obs_dim), (rows, policy.act_dim), rows, policy.num_params))
     theta = policy.init(rng, -1.0, dtype)
-    check_second_order(policy, theta, s, a, w, v)
-    at, zero = policy.at(theta, s, a), np.zeros_like(w)
-    times = in_turn(
-        lambda: policy.vjp(theta, s, a, w), lambda: policy.hvp(theta, s, a, w, v),
-        lambda: at.vjp(w), lambda: at.along(v).vjp(w, zero), repetitions=repetitions)
+    batch = Batch(s, a, s, None, policy.log_prob(theta, s, a))
+    check_second_order(policy, theta, batch, A, v)
+    *_, along = differentiate(ratio_form, policy, theta, batch, A, True)
+    times = in_turn(lambda: differentiate(ratio_form, policy, theta, batch, A, False), lambda: along(v),
+                    lambda: differentiate(ratio_form, policy, theta, batch, A, True)[-1](v), repetitions=repetitions)
     n = floors.shapes(policy.mlp)
-    up, down, tangent = floors.forward(n), floors.vjp(n), floors.jvp(n) + floors.vjp_tangent(n)
-    counts = [floors.flops(products, rows) for products in (up + down, up + tangent, down, tangent)]
-    ratios = [f"{np.median(times[i] / times[j]):.2f} ({counts[i] / counts[j]:.2f})"
-              for i, j in ((1, 0), (3, 0), (3, 2))]
+    first, second = floors.forward(n) + floors.vjp(n), floors.jvp(n) + floors.vjp_tangent(n)
+    counts = [floors.flops(products, rows) for products in (first, second, first + second)]
+    ratios = [f"{np.median(times[i] / times[0]):.2f} ({counts[i] / counts[0]:.2f})" for i in (1, 2)]
     print(f"| {name}, {rows:,} rows, {dtype} | " + " | ".join([*map(spread, times), *ratios]) + " |")
 
 
@@ -80,10 +82,10 @@ def print_growth(what, sizes, **others):
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def main():
     print("### Second order over first\n")
-    print("The gradient g and the Hessian-vector product H v of weighted log-probabilities on the same rows, each with "
-          "its forward pass; then g' and H v' without it. One thread, milliseconds, in turn; in brackets, the ratio of "
-          "the FLOPs of their matrix products.\n")
-    print("| | g | H v | g' | H v' | H v / g | H v' / g | H v' / g' |\n|---|---|---|---|---|---|---|---|")
+    print("The gradient g of a surrogate loss; its Hessian-vector product H v where g has left its layers, as in the "
+          "meta-gradient; and both from nothing. One thread, milliseconds, in turn; in brackets, the ratio of the FLOPs "
+          "of their matrix products.\n")
+    print("| | g | H v after g | both | H v / g | both / g |\n|---|---|---|---|---|---|")
     for dtype in "float32", "float64":
         print_second_order("point", GaussianPolicy(2, 2), 250, dtype)
         print_second_order("cart-pole", GaussianPolicy(4, 1), 12_500, dtype)

@@ -62,8 +62,8 @@ ROWS = [
     ("point-goal", "maml", 0.02, 5e-4, -3.0, dict(outer_steps=3)),
     ("point-goal", "norml", 10.0, 2e-3, -0.75, dict(outer_steps=3)),
     # Published: one outer step, outer rates 2e-4, 1e-2, 4e-4, 3e-3, 3e-4 and log σ −4, −0.5, −3.5, −0.5, −3.5, in this
-    # order. After 150 iterations dr had not moved then, norml was at 88, and maml had been at 500 and fallen to 290. All
-    # five get the same optimiser and first noise here; the α are the published ones, and learned in all that have one.
+    # order. After 150 iterations dr had not moved then, norml was at 88, and maml had been at 500 and fallen to 290.
+    # All five get the same optimiser and first noise here; the α are the published ones, learned where there is one.
     ("cartpole", "dr", 0.0, 2e-3, -1.0, dict(outer_steps=5)),
     ("cartpole", "maml", 1e-2, 2e-3, -1.0, dict(outer_steps=5)),
     ("cartpole", "norml-no-laf", 0.1, 2e-3, -1.0, dict(outer_steps=5)),

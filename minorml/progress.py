@@ -41,8 +41,8 @@ class Progress:
         now = time.monotonic()
         if now - self.last >= SECONDS_BETWEEN_LINES or (self.done == self.total and step):
             self.last = now
-            rate = max(self.done - self.started_at, 1e-9) / max(now - self.start, 1e-9)
+            rate = (self.done - self.started_at) / max(now - self.start, 1e-9)
             facts = " ".join(f"{name}={value}" for name, value in shown.items())
-            left = (self.total - self.done) / rate
-            print(f"{self.label} {self.done}/{self.total} {rate:.3g} it/s, {left:.0f} s left {facts}",
+            left = f"{(self.total - self.done) / rate:.0f}" if rate else "?"
+            print(f"{self.label} {self.done}/{self.total} {rate:.3g} it/s, {left} s left {facts}",
                   file=sys.stderr, flush=True)
