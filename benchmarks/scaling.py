@@ -83,8 +83,8 @@ def print_growth(what, sizes, **others):
 def main():
     print("### Second order over first\n")
     print("The gradient g of a surrogate loss; its Hessian-vector product H v where g has left its layers, as in the "
-          "meta-gradient; and both from nothing. One thread, milliseconds, in turn; in brackets, the ratio of the FLOPs "
-          "of their matrix products.\n")
+          "meta-gradient; and both from nothing. One thread, milliseconds, in turn; in brackets, the ratio of the "
+          "FLOPs of their matrix products.\n")
     print("| | g | H v after g | both | H v / g | both / g |\n|---|---|---|---|---|---|")
     for dtype in "float32", "float64":
         print_second_order("point", GaussianPolicy(2, 2), 250, dtype)

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-LONGEST_PAUSE = 0.05  # s
+PAUSE = TURN = 0.05  # s
 
 
 def seconds(call):
@@ -16,19 +16,23 @@ def seconds(call):
 def in_turn(*calls, repetitions=30, warm_up=3):
     """Times of a, b, …, called a b … a b …: an array (repetitions,) in seconds for each.
 
-    Before each timed call there is a pause of ten calls' time, and at most 0.05 s: the threads of a library go on
-    spinning for a while when their work is done, and would take a core from whoever comes next. It is shorter for
-    short calls, which would otherwise start on a processor that has gone to sleep.
+    Before each turn there is a pause of ten calls' time, and at most 0.05 s: the threads of a library go on spinning
+    for a while when their work is done, and would take a core from whoever comes next. A turn lasts about 0.05 s:
+    short calls are repeated, as training repeats them, and the mean counts, but for the first, which finds a processor
+    that has gone to sleep.
     """
     for _ in range(warm_up):
         longest = max(seconds(call) for call in calls)
-    pause = min(LONGEST_PAUSE, 10 * longest)
+    pause, repeats = min(PAUSE, 10 * longest), int(TURN / longest)
 
-    def rested(call):
+    def turn(call):
         time.sleep(pause)
-        return seconds(call)
+        if repeats < 2:
+            return seconds(call)
+        call()
+        return seconds(lambda: [call() for _ in range(repeats)]) / repeats
 
-    return np.array([[rested(call) for call in calls] for _ in range(repetitions)]).T
+    return np.array([[turn(call) for call in calls] for _ in range(repetitions)]).T
 
 
 def spread(times):
