@@ -130,9 +130,10 @@ def differentiate(form, policy, theta, batch, advantages, twice, *clip):
 
     def along(v):
         Rhs = tuple(empty_layers(1, rows, mlp.sizes[1:], s.dtype))
-        Rx, Rgradient = np.empty_like(slope), np.zeros_like(gradient)
-        _differentiate_along(number != LOG, NUMBERS[mlp.activation.name], thetas, hs, e, slope,
-                             np.ascontiguousarray(np.broadcast_to(v, gradient.shape)), rows, Rhs, Rx, Rgradient)
+        vs, Rx, Rgradient = np.empty_like(gradient), np.empty_like(slope), np.zeros_like(gradient)
+        vs[:] = v
+        _differentiate_along(number != LOG, NUMBERS[mlp.activation.name], thetas, hs, e, slope, vs, rows, Rhs, Rx,
+                             Rgradient)
         return as_given([Rx, Rgradient], given)
 
     return *as_given([loss, gradient, mixed], given), along if twice else None

@@ -73,7 +73,7 @@ MUTANTS = [Mutant(*row) for row in [
     ("activation_kernels", "f'' term halved",
      "(xs[i] + xs[i]) * hs[i] * Rhs[i]", "xs[i] * hs[i] * Rhs[i]"),
     ("mlp_kernels", "jvp: layers below do not move",
-     "product(Rz, Rz, _rows(Rhs[l - 1], i, n, rows), 0, W)", "pass"),
+     "product(Rz, Rz, _rows(Rhs[l - 1], j, m, rows), 0, W)", "pass"),
     ("mlp_kernels", "R{vjp}: V^T term missing",
      "product(Rdh, Rdh, dz, 0, V_transposed)", "pass"),
     ("mlp_kernels", "R{vjp}: Rh^T dz term missing",
