@@ -16,7 +16,7 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
@@ -66,15 +66,19 @@ def in_threads(function, items):
     waiting, results = list(enumerate(items)), {}
 
     def work():
-        while waiting:
+        while True:
             try:
                 n, item = waiting.pop()
-            except IndexError:  # another thread was sooner
+            except IndexError:  # none is left
                 return
             results[n] = function(item)
 
     calls = [_threads().submit(contextvars.copy_context().run, work) for _ in range(min(len(items), num_threads()) - 1)]
-    work()
+    try:
+        work()
+    finally:
+        waiting.clear()  # after an error nobody begins another
+        wait(calls)
     for call in calls:
         call.result()
     return [results[n] for n in range(len(items))]

@@ -59,6 +59,14 @@ def test_the_same_bytes_for_any_number_of_threads_in_a_worker(config, threads, m
         assert outcome(config) == alone
 
 
+def test_an_error_in_any_thread_is_raised_when_all_have_stopped(monkeypatch):
+    monkeypatch.setattr("minorml.work.num_threads", lambda: 2)
+    for wrong in range(4):
+        with pytest.raises(ZeroDivisionError):
+            in_threads(lambda x: 1 / x, [x != wrong for x in range(4)])
+    assert in_threads(lambda x: 1 / x, [1, 2, 4]) == [1, 0.5, 0.25]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_worker_forked_from_a_process_with_threads_gets_threads_of_its_own(monkeypatch):
     """It would wait for ever for those of its parent, which a fork does not copy."""
