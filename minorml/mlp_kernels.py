@@ -10,7 +10,7 @@ All arrays have an axis of tasks, of length 1 where one serves all of them: para
 import numpy as np
 
 from .activation_kernels import NUMBERS, activate, times_slope, times_slope_tangent
-from .kernels import compile_kernel, helper
+from .kernels import compile_kernel, helper  # every function that is compiled has a name of its own
 from .tile_kernels import TILE_ROWS, product
 
 CACHED_BYTES = 28 * 1024  # most of a small first-level cache

@@ -7,7 +7,7 @@ layers are kept only where second derivatives will be asked for.
 import numpy as np
 
 from .activation_kernels import NUMBERS
-from .kernels import compile_kernel, helper
+from .kernels import compile_kernel, helper  # every function that is compiled has a name of its own
 from .mlp_kernels import (
     as_given,
     empty_layers,

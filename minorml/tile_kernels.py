@@ -105,7 +105,6 @@ def _panel(vectors):
     """C[:, j:j+vectors] = S[…] + A B[:, j:j+vectors], in tiles, and row by row what rows are left."""
     tile, row = _tile(TILE_ROWS, vectors), _tile(1, vectors)
 
-    @helper
     def panel(C, j, S, step, A, across, B):
         whole = len(C) - len(C) % TILE_ROWS
         for i in range(0, whole, TILE_ROWS):
@@ -113,7 +112,10 @@ def _panel(vectors):
         for i in range(whole, len(C)):
             row(C, i, j, S, step, A, across, B)
 
-    return panel
+    # Code that was compiled in different processes, and loaded into one, is linked by name: by the same name, panels of
+    # different widths would be taken for each other.
+    panel.__qualname__ = f"panel_of_{vectors}"
+    return helper(panel)
 
 
 _panel_1, _panel_3, _panel_4 = (_panel(vectors) for vectors in (1, 3, 4))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 import minorml
+from minorml import activation_kernels, kernels, mlp_kernels, surrogate_kernels, tile_kernels
 from minorml.gradcheck import assert_close, assert_gradient, complex_step
 from minorml.kernels import KERNELS, compile_kernel, discounted_sums, outer_rows
 from minorml.mlp import tanh_times_slope, tanh_times_slope_tangent
@@ -175,6 +176,15 @@ def test_every_decorated_function_is_a_kernel():
                         compiled.add(node.name.removeprefix("_").removesuffix("_along"))  # behind the kernel so named
     assert decorated == set(KERNELS)
     assert compiled and compiled <= decorated
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_no_two_compiled_functions_share_a_name():
+    """Code from Numba's cache is linked by name: of two functions with one, either may be called for the other."""
+    modules = kernels, activation_kernels, mlp_kernels, surrogate_kernels, tile_kernels
+    functions = {id(x): x.py_func for module in modules for x in vars(module).values() if hasattr(x, "py_func")}
+    names = [f"{f.__module__}.{f.__qualname__}" for f in functions.values()]
+    assert len(names) > 20 and len(set(names)) == len(names), sorted(names)
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
