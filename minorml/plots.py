@@ -37,8 +37,9 @@ def groups(runs):
 def learning_curves(runs, path):
     """Return over environment steps: before adaptation dashed, on the left; after it solid, on the right.
 
-    A thin line for each run. Runs that differ in nothing but the seed are a group: their interquartile mean, and from
-    two on its 95 % bootstrap band, as far as the shortest of them goes.
+    A thin line for each run, each point of it a mean over the fiftieth of the run that ends there: an iteration's
+    return depends on the few tasks that it drew. Runs that differ in nothing but the seed are a group: their
+    interquartile mean, and from two on its 95 % bootstrap band, as far as the shortest of them goes.
     """
     plt = pyplot()
     figure, panels = plt.subplots(1, 2, figsize=(11, 5), sharex=True, sharey=True, layout="constrained")
@@ -49,10 +50,10 @@ def learning_curves(runs, path):
         length = min(map(len, metrics))
         steps = np.mean([[row["env_steps"] for row in rows[:length]] for rows in metrics], axis=0)
         for axes, key, style in zip(panels, ("pre_return", "post_return"), ("--", "-")):
-            for rows in metrics:
-                x, y = zip(*((row["env_steps"], row[key]) for row in rows))
-                axes.plot(x, y, color=color, lw=0.4, alpha=0.4)
-            curves = np.array([[row[key] for row in rows[:length]] for rows in metrics])
+            smooth = [trailing_mean([row[key] for row in rows], 1 + len(rows) // 50) for rows in metrics]
+            for rows, y in zip(metrics, smooth):
+                axes.plot([row["env_steps"] for row in rows], y, color=color, lw=0.5, alpha=0.5)
+            curves = np.array([y[:length] for y in smooth])
             axes.fill_between(steps, *bootstrap_interval(interquartile_mean, curves, resamples=1000), color=color,
                               alpha=0.25, lw=0)
             axes.plot(steps, interquartile_mean(curves), style, color=color, lw=1.5,
@@ -62,6 +63,13 @@ def learning_curves(runs, path):
         axes.grid(lw=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     return _save(figure, path)
+
+
+def trailing_mean(values, window):
+    """For each of `values` (N,) the mean of it and those before it, `window` of them at most."""
+    sums, end = np.cumsum([0.0, *values]), np.arange(1, len(values) + 1)
+    start = np.maximum(end - window, 0)
+    return (sums[end] - sums[start]) / (end - start)
 
 
 def is_point(config):

@@ -212,8 +212,8 @@ def _learning(env, runs, out):
         return []
     plots.learning_curves(runs, out / f"{env}-learning.png")
     return [f"## Learning: {env}", f"![Return over environment steps]({env}-learning.png)",
-            "Thin: each seed. Thick: the interquartile mean, with its 95 % bootstrap band, as far as the shortest run "
-            "goes."]
+            "Each point is a mean over the fiftieth of the run that ends there. Thin: each seed. Thick: the "
+            "interquartile mean, with its 95 % bootstrap band, as far as the shortest run goes."]
 
 
 def _improvement(env, groups):

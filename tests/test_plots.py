@@ -29,6 +29,12 @@ def test_groups_differ_in_nothing_but_the_seed(tmp_path):
     assert drawn(plots.learning_curves(runs, tmp_path / "figures/learning.png"))
 
 
+def test_trailing_mean():
+    np.testing.assert_allclose(plots.trailing_mean([3.0, 5.0, 1.0, 9.0], 2), [3, 4, 3, 5])
+    np.testing.assert_allclose(plots.trailing_mean([3.0, 5.0], 9), [3, 4])
+    np.testing.assert_array_equal(plots.trailing_mean([3.0, 5.0], 1), [3, 5])
+
+
 def test_learning_curves_of_runs_that_ended_early_or_have_not_begun(tmp_path):
     for seed, rows in enumerate((4, 2, 0)):
         minorml.train(untrained(seed=seed).config, tmp_path / str(seed), progress=False)
