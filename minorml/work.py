@@ -39,8 +39,8 @@ def draw_tasks(config, iteration):
     return sample_tasks(config.distribution, stream(config.seed, DRAW_TASKS, iteration), config.num_tasks)
 
 
-# Tasks of few rows go through the mathematics together: with most 4,096 rows, and for fewer than 1,000 no thread is
-# woken, which takes as long.
+# Tasks of few rows go through the mathematics together: 4,096 rows at most, and for fewer than 1,000 no thread is
+# woken, which would take as long as they do.
 FEWEST_ROWS, MOST_ROWS = 1000, 4096
 
 
@@ -56,7 +56,8 @@ def _threads():
     return ThreadPoolExecutor(max(1, num_threads() - 1))
 
 
-os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork copies no thread but the one that called it
+if hasattr(os, "register_at_fork"):  # a fork copies no thread but the one that called it
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def in_threads(function, items):
