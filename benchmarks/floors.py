@@ -1,6 +1,9 @@
-"""How far from the floor: matrix products alone under the meta-gradient, and bare stepping under a rollout."""
+"""How far from the floor: products alone under the meta-gradient, bare stepping under a rollout, packages' imports."""
 
 import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from contextlib import closing
 
@@ -109,7 +112,7 @@ def print_meta_gradient(name, dtype, repetitions):
 
     with teams(config) as ours_by:
         ours = {how: our_gradient(learner, state, team) for how, team in ours_by.items()}
-        how = fastest(ours)
+        how = fastest(ours, repetitions // 2)
         alone, whole = in_turn(bare, ours[how], repetitions=repetitions)
     cores, work = os.cpu_count() or 1, 1e-9 * flops(products, rows) * config.num_tasks
     print(f"| {name}, {dtype} | {work:.2f} | {work / np.median(alone):.0f} | {spread(alone / cores)} | "
@@ -117,7 +120,7 @@ def print_meta_gradient(name, dtype, repetitions):
 
 
 def print_stepping(name, repetitions):
-    """One row: a rollout, and the same steps with its actions but without the policy."""
+    """One row: a rollout, the same steps with its actions but without the policy, and the policy without the steps."""
     learner, state = system(name)
     config = learner.config
     thetas = np.stack([state.meta.theta] * config.num_tasks)
@@ -144,12 +147,44 @@ def print_stepping(name, repetitions):
                 seen.append(envs.step(a)[0])
             return seen
 
+        met = states[:-1].reshape(len(actions), config.num_tasks, config.num_trajectories, -1)
+        noise = np.zeros((*met.shape[1:3], learner.policy.act_dim), met.dtype)
+
+        def choose():
+            for s in met:
+                learner.policy.sample(thetas, s, noise)
+
         lived = np.stack(replay())[1:][alive].astype(states.dtype)
         np.testing.assert_array_equal(lived, states[1:][alive])  # the same episodes, to the last bit
-        whole, starts, both = in_turn(sample, reset, replay, repetitions=repetitions)
+        whole, starts, both, policy = in_turn(sample, reset, replay, choose, repetitions=repetitions)
     steps = both - starts
     print(f"| {name} | {alive.sum():,} | {spread(whole)} | {spread(steps)} | {np.median(steps / whole):.0%} | "
-          f"{spread(starts)} |")
+          f"{spread(policy)} | {np.median(policy / whole):.0%} | {spread(starts)} |")
+
+
+FIRST_UPDATE = {  # statements of a fresh process
+    "Python itself": "import time",
+    "NumPy, SciPy, Gymnasium": "import numpy, scipy.linalg, scipy.special, gymnasium",
+    "Numba": "import numba",
+    "minorml, its networks and environments": "from benchmarks.peers import Team, iterate, one_step, system; "
+                                              "learner, state = one_step(*system('cartpole')); "
+                                              "team = Team(learner.config)",
+    "the first iteration": "iterate(learner, team, state)",
+    "the same again": "iterate(learner, team, state)"}
+
+
+def print_first_update(repetitions):
+    """One row for each step from the start of a process to its first update, and for an update after it."""
+    code = "".join(f"{statement}\nprint(time.perf_counter())\n" for statement in FIRST_UPDATE.values())
+
+    def marks():
+        start = time.perf_counter()  # one clock for all processes
+        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+        return np.diff([start, *map(float, done.stdout.split())])
+
+    marks()  # warms the caches
+    for name, times in zip(FIRST_UPDATE, np.transpose([marks() for _ in range(repetitions)])):
+        print(f"| {name} | {spread(times)} |")
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
@@ -163,8 +198,14 @@ def main():
     for name, repetitions in ("point", 60), ("cartpole", 10):
         for dtype in "float32", "float64":
             print_meta_gradient(name, dtype, repetitions)
-    print("\nA rollout with the policy, and the environments alone doing the same steps. Milliseconds, in turn.\n")
-    print("| system | steps | rollout | steps alone | share | making them start, alone |\n|---|---|---|---|---|---|")
+    print("\nA rollout, the environments alone doing the same steps, and the policy alone choosing the actions. "
+          "Milliseconds, in turn.\n")
+    print("| system | steps | rollout | steps alone | share | policy alone | share | making them start, alone |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, repetitions in ("point", 60), ("point-sparse", 20), ("cartpole", 10):
         print_stepping(name, repetitions)
+    print("\nFrom the start of a process to the first update of cart-pole, milliseconds. What the first iteration "
+          "takes beyond the second is Numba, loading compiled functions from its cache.\n")
+    print("| step | |\n|---|---|")
+    print_first_update(repetitions=5)
     print()
