@@ -223,16 +223,14 @@ def run_video(args):
 
 def _seeds(text):
     """`0-9,12` → [0, …, 9, 12]"""
-    seeds = []
     try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            seeds += range(int(first), int(last or first) + 1)
+        ends = [part.partition("-") for part in text.split(",")]
+        ranges = [range(int(first), int(last or first) + 1) for first, _, last in ends]
     except ValueError:
-        seeds = []
-    if not seeds or min(seeds) < 0:
-        raise argparse.ArgumentTypeError(f"expected seeds such as 0-9 or 0,3,7; given {text!r}")
-    return list(dict.fromkeys(seeds))
+        ranges = []
+    if not ranges or any(not 0 <= one.start < one.stop <= one.start + 10_000 for one in ranges):
+        raise argparse.ArgumentTypeError(f"expected seeds such as 0-9 or 0,3,7, 10,000 at once at most; given {text!r}")
+    return list(dict.fromkeys(seed for one in ranges for seed in one))
 
 
 def _positive(text):

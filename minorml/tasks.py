@@ -71,8 +71,8 @@ def grid_tasks(distribution, n):
     for i, part in enumerate(distribution):
         order = np.arange(n) if i == 0 else np.random.default_rng(i).permutation(n)
         columns[part.name] = part.grid(n)[order]
-    tasks = [{name: float(column[k]) for name, column in columns.items()} for k in range(n)]
-    return [task for k, task in enumerate(tasks) if task not in tasks[:k]]
+    different = dict.fromkeys(zip(*columns.values()))
+    return [dict(zip(columns, map(float, values))) for values in different]
 
 
 def set_tasks(envs, tasks, copies):

@@ -102,6 +102,7 @@ def test_more_than_there_is_memory_for_writes_nothing(run):
     (["sweep", "--presets", "point/norml,point/nroml", *SIZES], "preset: no preset 'point/nroml'"),
     (["sweep", "--presets", "point/norml", "--seeds", "x"], "argument --seeds: expected seeds such as 0-9 or 0,3,7"),
     (["sweep", "--presets", "point/norml", "--seeds", "5-3"], "argument --seeds: expected seeds such as 0-9 or 0,3,7"),
+    (["sweep", "--presets", "point/norml", "--seeds", "0-99999999999"], "10,000 at once at most; given"),
     (["sweep", "--presets", "point/norml", "--workers", "0"], "argument --workers: expected 1 or more; given 0"),
     (["sweep", "--presets", "point/norml", "--set", "hidden=0"], "hidden: expected positive layer widths"),
 ])
