@@ -9,12 +9,11 @@ DEMO_ITERATIONS ?= 300
 #   make results ENVIRONMENT=point-sparse SEEDS=0-4
 #   make results ENVIRONMENT=point-goal PRESETS=point-goal/maml,point-goal/norml SEEDS=0-4   # the control
 #   make results ENVIRONMENT=cartpole SEEDS=0-4
-#   make results ENVIRONMENT=cheetah SEEDS=0-2 OPTIONS="--iterations 100"
+#   make results ENVIRONMENT=cheetah SEEDS=0-2
 ENVIRONMENT ?= point
 PRESETS ?= $(ENVIRONMENT)/dr,$(ENVIRONMENT)/maml,$(ENVIRONMENT)/norml-no-laf,$(ENVIRONMENT)/norml-no-offset,$(ENVIRONMENT)/norml
 SEEDS ?= 0-9
 WORKERS ?= 2
-OPTIONS ?=
 
 .PHONY: demo results test test-oracle lint clean
 
@@ -24,7 +23,7 @@ demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotat
 	$(BIN)/minorml plot $(DEMO)
 
 results: .venv/with-plot  ## see above
-	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) $(OPTIONS) --out runs/$(ENVIRONMENT)
+	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT)
 	$(BIN)/minorml report runs/$(ENVIRONMENT) --out results/$(ENVIRONMENT)
 
 test: .venv/with-test,plot,cluster  ## the whole suite
