@@ -25,7 +25,7 @@ ENVIRONMENTS = {
     "point-sparse-published": dict(env="envs:minorml/PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.9,
                                    max_gradient_norm=1e38),
     "point-goal": dict(env="envs:minorml/PointGoal-v0", vary=GOAL, horizon=10, discount=0.9),
-    "cartpole": dict(env="envs:minorml/CartPoleSensorBias-v0", vary=BIAS, horizon=500, discount=0.97, iterations=150),
+    "cartpole": dict(env="envs:minorml/CartPoleSensorBias-v0", vary=BIAS, horizon=500, discount=0.97, iterations=100),
     # Published: observations as they are. Joint rates are near 10 rad/s, so that the first policy already asks for
     # torques beyond ±1 (59 % of its actions after 30 iterations): clipped, they hide the noise that it explores with.
     "cheetah": dict(env="envs:minorml/HalfCheetahSwap-v0", vary=("swapped=choice:0,1",), horizon=1000, discount=0.99,
@@ -62,13 +62,14 @@ ROWS = [
     ("point-goal", "maml", 0.02, 5e-4, -3.0, dict(outer_steps=3)),
     ("point-goal", "norml", 10.0, 2e-3, -0.75, dict(outer_steps=3)),
     # Published: one outer step, outer rates 2e-4, 1e-2, 4e-4, 3e-3, 3e-4 and log σ −4, −0.5, −3.5, −0.5, −3.5, in this
-    # order. After 150 iterations dr had not moved then, norml was at 88, and maml had been at 500 and fallen to 290.
-    # All five get the same optimiser and first noise here; the α are the published ones, learned where there is one.
-    ("cartpole", "dr", 0.0, 2e-3, -1.0, dict(outer_steps=5)),
-    ("cartpole", "maml", 1e-2, 2e-3, -1.0, dict(outer_steps=5)),
-    ("cartpole", "norml-no-laf", 0.1, 2e-3, -1.0, dict(outer_steps=5)),
-    ("cartpole", "norml-no-offset", 1e-5, 2e-3, -1.0, dict(outer_steps=5, learn_alpha=True)),
-    ("cartpole", "norml", 7e-4, 2e-3, -1.0, dict(outer_steps=5, learn_alpha=True)),
+    # order, and for NoRML α 7e-4, with which its step moves nothing. After 150 iterations dr had not moved then, norml
+    # was at 88, and maml had been at 500 and fallen to 290. All five get the same optimiser and first noise here; of
+    # the rates 1e-3, 2e-3 and 4e-3, tried with seed 0, the least was the best for each, or as good as the next.
+    ("cartpole", "dr", 0.0, 1e-3, -1.0, dict(outer_steps=5)),
+    ("cartpole", "maml", 1e-2, 1e-3, -1.0, dict(outer_steps=5)),
+    ("cartpole", "norml-no-laf", 0.1, 1e-3, -1.0, dict(outer_steps=5)),
+    ("cartpole", "norml-no-offset", 1e-5, 1e-3, -1.0, dict(outer_steps=5, learn_alpha=True)),
+    ("cartpole", "norml", 0.1, 1e-3, -1.0, dict(outer_steps=5, learn_alpha=True)),
     # Published: one outer step, outer rates 1.2e-3, 8.7e-5, 1.5e-4, 5e-4, 5e-4, log σ −1.61, −1.17, −0.8, −1.5, −1.9,
     # and α 4.5e-4, 5e-5, 3e-5, 3e-5. NoRML rose to 650 in 9 iterations with them and fell to 300 by 30, and its step on
     # a task's transitions moved θ by 7e-4 where the offset moved it by 1.8: nothing was adapted. All five get the same
