@@ -35,7 +35,7 @@ def groups(runs):
 
 
 def learning_curves(runs, path):
-    """Return over environment steps: before adaptation dashed, on the left; after it solid, on the right.
+    """Return over environment steps: before adaptation on the left, after it on the right.
 
     A thin line for each run, each point of it a mean over the fiftieth of the run that ends there: an iteration's
     return depends on the few tasks that it drew. Runs that differ in nothing but the seed are a group: their
@@ -49,14 +49,14 @@ def learning_curves(runs, path):
             continue
         length = min(map(len, metrics))
         steps = np.mean([[row["env_steps"] for row in rows[:length]] for rows in metrics], axis=0)
-        for axes, key, style in zip(panels, ("pre_return", "post_return"), ("--", "-")):
+        for axes, key in zip(panels, ("pre_return", "post_return")):
             smooth = [trailing_mean([row[key] for row in rows], 1 + len(rows) // 50) for rows in metrics]
             for rows, y in zip(metrics, smooth):
                 axes.plot([row["env_steps"] for row in rows], y, color=color, lw=0.5, alpha=0.5)
             curves = np.array([y[:length] for y in smooth])
             axes.fill_between(steps, *bootstrap_interval(interquartile_mean, curves, resamples=1000), color=color,
                               alpha=0.25, lw=0)
-            axes.plot(steps, interquartile_mean(curves), style, color=color, lw=1.5,
+            axes.plot(steps, interquartile_mean(curves), color=color, lw=1.5,
                       label=f"{label} ({len(metrics)} seed{'s' * (len(metrics) > 1)})")
     for axes, when in zip(panels, ("before", "after")):
         axes.set(xlabel="environment steps", ylabel=f"return {when} adaptation")
