@@ -2,74 +2,68 @@
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import mujoco
 import numpy as np
 
 from benchmarks.timing import in_turn, spread
 from envs.cheetah import FRAME_SKIP, SWAP
-from minorml.learner import make_learner
 from minorml.presets import preset
-from minorml.tasks import grid_tasks, set_tasks
+from minorml.team import Team
 from minorml.train import initial_state
+from minorml.work import Share
 
 STEPS = 100
 
 
 def main():
-    config = dataclasses.replace(preset("cheetah/norml"), horizon=STEPS)
-    tasks = grid_tasks(config.distribution, 2) * 2
-    learner = make_learner(config)
-    set_tasks(learner.envs, tasks, config.num_trajectories)
-    envs = learner.envs.unwrapped
-    thetas = np.stack([initial_state(learner).meta.theta] * len(tasks))
+    config = dataclasses.replace(preset("cheetah/dr"), horizon=STEPS)
+    with (closing(Share(config, range(config.num_tasks))) as share, Team(config, workers=2) as processes,
+          ThreadPoolExecutor() as pool):
+        envs = share.learner.envs.unwrapped
+        meta = initial_state(share.learner).meta
+        starts = start_states(share)
+        trajectories = share.learner.rollout(np.stack([meta.theta] * config.num_tasks), share.begin(0)[1])
+        last = envs._now.copy()
+        lengths = np.concatenate([one.alive.sum(axis=1) for one in trajectories])
+        actions = np.clip(np.concatenate([one.actions for one in trajectories]).astype(np.float64), -1, 1)
+        swapped = np.array(envs.get_attr("swapped"), bool)
+        controls = np.where(swapped[:, None, None], actions[:, :, SWAP], actions)
 
-    def sample():
-        return learner.rollout(thetas, [np.random.default_rng(i) for i in range(len(tasks))])
+        def replay(copies):
+            for i in copies:
+                data = envs._data[i]
+                mujoco.mj_resetData(envs._model, data)
+                data.qpos[:], data.qvel[:] = np.split(starts[i], 2)
+                mujoco.mj_forward(envs._model, data)
+                for t in range(lengths[i]):
+                    data.ctrl[:] = controls[i, t]
+                    mujoco.mj_step(envs._model, data, FRAME_SKIP)
 
-    trajectories = sample()
-    last = envs._now.copy()
-    lengths = np.concatenate([one.alive.sum(axis=1) for one in trajectories])
-    actions = np.clip(np.concatenate([one.actions for one in trajectories]).astype(np.float64), -1, 1)
-    swapped = np.array(envs.get_attr("swapped"), bool)
-    controls = np.where(swapped[:, None, None], actions[:, :, SWAP], actions)
-    starts = start_states(envs, len(tasks), config.num_trajectories)
-    pool = ThreadPoolExecutor(envs.num_threads)
+        def bare():
+            list(pool.map(replay, np.array_split(np.arange(envs.num_envs), envs.num_threads)))
 
-    def replay(copies):
-        for i in copies:
-            data = envs._data[i]
-            mujoco.mj_resetData(envs._model, data)
-            data.qpos[:], data.qvel[:] = np.split(starts[i], 2)
-            mujoco.mj_forward(envs._model, data)
-            for t in range(lengths[i]):
-                data.ctrl[:] = controls[i, t]
-                mujoco.mj_step(envs._model, data, FRAME_SKIP)
-
-    def bare():
-        list(pool.map(replay, np.array_split(np.arange(envs.num_envs), envs.num_threads)))
-
-    bare()
-    np.testing.assert_array_equal([state(data) for data in envs._data], last)  # the same simulation, to the last bit
-    in_loop, alone = in_turn(sample, bare, repetitions=30, warm_up=1)
-    print("### Sampling the half cheetah\n")
-    print(f"{lengths.sum()} steps of {envs.num_envs} copies in {envs.num_threads} threads; milliseconds.\n")
-    print("| policy in the loop | bare `mj_step`, same controls | share of bare speed | steps per second |")
-    print("|---|---|---|---|")
-    print(f"| {spread(in_loop)} | {spread(alone)} | {np.median(alone / in_loop):.0%} | "
-          f"{lengths.sum() / np.median(in_loop):,.0f} |\n")
-    pool.shutdown()
-    learner.envs.close()
+        bare()  # the same simulations, to the last bit; and as many steps
+        np.testing.assert_array_equal([np.concatenate([data.qpos, data.qvel]) for data in envs._data], last)
+        assert [sum(one.env_steps for one in who.sample(meta, 0)) for who in (share, processes)] == [lengths.sum()] * 2
+        *in_loop, alone = in_turn(lambda: share.sample(meta, 0), lambda: processes.sample(meta, 0), bare,
+                                  repetitions=30, warm_up=1)
+        print("### Sampling the half cheetah\n")
+        print(f"{lengths.sum():,} steps of {envs.num_envs} copies on {envs.num_threads} cores; milliseconds.\n")
+        print("| who | policy in the loop | bare `mj_step` in threads, same controls | share of bare speed | "
+              "steps per second |\n|---|---|---|---|---|")
+        for who, times in zip((f"one process, {envs.num_threads} threads", "two processes"), in_loop):
+            print(f"| {who} | {spread(times)} | {spread(alone)} | {np.median(alone / times):.0%} | "
+                  f"{lengths.sum() / np.median(times):,.0f} |")
+        print()
 
 
-def state(data):
-    return np.concatenate([data.qpos, data.qvel])
-
-
-def start_states(envs, num_tasks, copies):
-    """The states that a rollout with generators 0, 1, … starts from: (N, 18)."""
-    rngs = [np.random.default_rng(i) for i in range(num_tasks)]
+def start_states(share):
+    """The states that the first iteration's rollout starts from: (N, 18)."""
+    _, rngs = share.begin(0)
+    config, envs = share.learner.config, share.learner.envs
     for rng in rngs:
-        rng.standard_normal((STEPS, copies, 6))  # a rollout draws its noise first
-    envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=copies)])
-    return envs._now.copy()
+        rng.standard_normal((STEPS, config.num_trajectories, 6))  # a rollout draws its noise first
+    envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=config.num_trajectories)])
+    return envs.unwrapped._now.copy()
