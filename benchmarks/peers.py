@@ -48,6 +48,8 @@ def fastest(calls, repetitions):
 def our_gradient(learner, state, team):
     """What computes the mean meta-gradient over the tasks of the first iteration's batches, adaptation included."""
     sampled = team.sample(state.meta, 0)
+    config = learner.config
+    assert all(one.env_steps == 2 * config.num_trajectories * config.horizon for one in sampled)  # full episodes
     mean, std = pooled([one.spread for one in sampled])
     again = state.meta._replace(theta=state.meta.theta.copy())  # not the very one, so that tasks are adapted anew
 
@@ -64,7 +66,6 @@ def batches(learner, state):
     with closing(Share(config, range(config.num_tasks))) as share:
         sampled = share.sample(state.meta, 0)
         pairs = share.evidence(range(config.num_tasks), state.meta, 0, *pooled([one.spread for one in sampled]))
-    assert all(len(post.states) == config.num_trajectories * config.horizon for _, post in pairs)
     pre, post = stack([pre for (pre,), _ in pairs]), stack([post for _, post in pairs])
     return pre._replace(advantages=np.zeros_like(pre.log_probs)), post
 
