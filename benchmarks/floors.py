@@ -195,14 +195,14 @@ def main():
           f"by task, divided by {os.cpu_count()} cores. Milliseconds, in turn.\n")
     print("| system | GFLOP | BLAS, GFLOP/s of one core | products alone | meta-gradient | share |")
     print("|---|---|---|---|---|---|")
-    for name, repetitions in ("point", 60), ("cartpole", 10):
+    for name, repetitions in ("point", 30), ("cartpole", 10):
         for dtype in "float32", "float64":
             print_meta_gradient(name, dtype, repetitions)
     print("\nA rollout, the environments alone doing the same steps, and the policy alone choosing the actions. "
           "Milliseconds, in turn.\n")
     print("| system | steps | rollout | steps alone | share | policy alone | share | making them start, alone |")
     print("|---|---|---|---|---|---|---|---|")
-    for name, repetitions in ("point", 60), ("point-sparse", 20), ("cartpole", 10):
+    for name, repetitions in ("point", 30), ("point-sparse", 20), ("cartpole", 10):
         print_stepping(name, repetitions)
     print("\nFrom the start of a process to the first update of cart-pole, milliseconds. What the first iteration "
           "takes beyond the second is Numba, loading compiled functions from its cache.\n")

@@ -215,11 +215,11 @@ def compare(peer):
     print(f"{peer} {version(package)}. Milliseconds, in turn in one process on {os.cpu_count()} cores; the ratio is "
           "theirs over ours.\n")
     print(f"| | minorml | {peer} | ratio |\n|---|---|---|---|")
-    for name, repetitions in ("cartpole", 10), ("point", 60):
+    for name, repetitions in ("cartpole", 10), ("point", 30):
         for dtype in "float32", "float64":
             compare_gradients(peer, name, dtype, repetitions)
     if peer == "JAX":  # the rest is written for JAX alone
-        for name, repetitions in ("point", 60), ("point-sparse", 20), ("cartpole", 8):
+        for name, repetitions in ("point", 30), ("point-sparse", 20), ("cartpole", 8):
             compare_iterations(name, repetitions)
         (ours, _), (theirs, _) = in_a_process("our_first_update()"), in_a_process("their_first_update()")
         print(f"| process start to first update, cartpole | {spread(ours)} | {spread(theirs)} | "

@@ -24,7 +24,7 @@ def check_second_order(policy, theta, batch, A, v, h=1e-5):
     np.testing.assert_allclose(Hv, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
-def print_second_order(name, policy, rows, dtype, repetitions=60):
+def print_second_order(name, policy, rows, dtype, repetitions=30):
     """Gradient and H v of a surrogate loss; ratios of times, and of the FLOPs of products."""
     rng = np.random.default_rng(0)
     s, a, A, v = (rng.normal(size=shape).astype(dtype) for shape in (

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-PAUSE = TURN = 0.05  # s
+PAUSE, TURN = 0.05, 0.3  # s
 
 
 def seconds(call):
@@ -17,7 +17,7 @@ def in_turn(*calls, repetitions=30, warm_up=3):
     """Times of a, b, …, called a b … a b …: an array (repetitions,) in seconds for each.
 
     Before each turn there is a pause of ten calls' time, and at most 0.05 s: the threads of a library go on spinning
-    for a while when their work is done, and would take a core from whoever comes next. A turn lasts about 0.05 s:
+    for a while when their work is done, and would take a core from whoever comes next. A turn lasts about 0.3 s:
     short calls are repeated, as training repeats them, and the mean counts, but for the first, which finds a processor
     that has gone to sleep.
     """

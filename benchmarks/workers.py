@@ -30,7 +30,7 @@ def speed_up(name, learner, state, repetitions):
     print(f"| {name} | {spread(a)} | {' | '.join(cells)} |")
 
 
-def overhead(learner, state, repetitions=60):
+def overhead(learner, state, repetitions=30):
     """An iteration of the point agent by everyone who could do it, against doing it here."""
     def executors(stack):
         yield "2 threads", dict(executor=stack.enter_context(ThreadPoolExecutor(2)), workers=2)
