@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing, contextmanager
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.systems import balancing, start
-from benchmarks.timing import in_turn, seconds, spread
+from benchmarks.timing import in_turn, spread
 from minorml.baseline import pooled
 from minorml.presets import preset
 from minorml.team import Team
@@ -172,17 +173,17 @@ def compare_iterations(name, repetitions):
     print(f"| iteration, {name}, float32 | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
 
 
-def in_a_process(work, repetitions=3):
-    """Run a function of this module in processes of its own → (seconds of each in all, peak resident MiB)."""
-    code = (f"from benchmarks import memory, peers\npeers.{work}\nprint('PEAK', memory.resident('VmHWM'))")
-    peaks = []
-
-    def run():
+def in_processes(*work, repetitions):
+    """Run functions of this module in processes of their own, in turn → (seconds of each in all, peak MiB of each)."""
+    def run(function):
+        code = f"from benchmarks import memory, peers\npeers.{function}\nprint('PEAK', memory.resident('VmHWM'))"
+        start = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
-        peaks.append(float(done.stdout.split("PEAK")[1]))
+        return time.perf_counter() - start, float(done.stdout.split("PEAK")[1])
 
-    run()  # warms the caches
-    return np.array([seconds(run) for _ in range(repetitions)]), peaks[-1]
+    list(map(run, work))  # warms the caches
+    seconds, peaks = np.moveaxis([list(map(run, work)) for _ in range(repetitions)], 2, 0)
+    return seconds.T, peaks[-1]
 
 
 def our_first_update():
@@ -221,12 +222,13 @@ def compare(peer):
     if peer == "JAX":  # the rest is written for JAX alone
         for name, repetitions in ("point", 30), ("point-sparse", 20), ("cartpole", 8):
             compare_iterations(name, repetitions)
-        (ours, _), (theirs, _) = in_a_process("our_first_update()"), in_a_process("their_first_update()")
+        (ours, theirs), _ = in_processes("our_first_update()", "their_first_update()", repetitions=5)
         print(f"| process start to first update, cartpole | {spread(ours)} | {spread(theirs)} | "
               f"{np.median(theirs) / np.median(ours):.1f} |")
-    peaks = [in_a_process(f"their_peak({peer!r}, {shape!r})", repetitions=1)[1] for shape in shapes]
+    _, (mine, *peaks) = in_processes("our_peak()", *(f"their_peak({peer!r}, {shape!r})" for shape in shapes),
+                                     repetitions=1)
     print("\nPeak resident memory of a process that makes the batches and computes the cart-pole meta-gradient once, "
-          f"packages included: minorml {in_a_process('our_peak()', repetitions=1)[1]:.0f} MiB; {peer} "
+          f"packages included: minorml {mine:.0f} MiB; {peer} "
           + ", ".join(f"{peak:.0f} ({shape})" for peak, shape in zip(peaks, shapes)) + ".\n")
 
 
