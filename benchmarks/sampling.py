@@ -4,11 +4,10 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import mujoco
 import numpy as np
 
 from benchmarks.timing import in_turn, spread
-from envs.cheetah import FRAME_SKIP, SWAP
+from envs.cheetah import FRAME_SKIP, SWAP, mujoco  # it chooses how MuJoCo draws
 from minorml.presets import preset
 from minorml.team import Team
 from minorml.train import initial_state
