@@ -1,10 +1,10 @@
-"""The benchmarks run, and what they compare is the same: each call once, on the smaller systems; no time is judged."""
+"""Benchmarks run, and what they compare is the same: each call once, on the smaller systems; no time is judged."""
 
 import numba
 import numpy as np
 import pytest
 
-from benchmarks import floors, kernels, sampling, scaling, timing, workers
+from benchmarks import floors, sampling, scaling, timing, workers
 from benchmarks.systems import start
 from minorml.policy import GaussianPolicy
 from minorml.presets import preset
@@ -17,22 +17,20 @@ def once(monkeypatch):
     def each_once(*calls, **_):
         return np.array([[timing.seconds(call)] for call in calls])
 
-    for module in floors, kernels, sampling, scaling, workers:
+    for module in floors, sampling, scaling, workers:
         if hasattr(module, "in_turn"):
             monkeypatch.setattr(module, "in_turn", each_once)
     monkeypatch.setattr("benchmarks.peers.in_turn", each_once)
 
 
 @pytest.mark.parametrize("table", [
-    lambda: floors.print_rates(),
     lambda: floors.print_meta_gradient("point", "float32", 1),
     lambda: floors.print_stepping("point", 1),
-    lambda: kernels.main(),
     lambda: sampling.main(),
     lambda: scaling.print_second_order("point", GaussianPolicy(2, 2), 250, "float32"),
     lambda: scaling.print_growth("rows", [10, 30, 100, 300], tasks=1, width=8),
     lambda: workers.speed_up("point", *start(preset("point/norml")), repetitions=1),
-], ids=["rates", "meta-gradient", "stepping", "kernels", "sampling", "second order", "growth", "workers"])
+], ids=["meta-gradient", "stepping", "sampling", "second order", "growth", "workers"])
 def test_a_benchmark_prints_rows_of_numbers(table, capsys):
     table()
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
