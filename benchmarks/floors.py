@@ -1,8 +1,6 @@
 """How far from the floor: products alone under the meta-gradient, bare stepping under a rollout, packages' imports."""
 
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -11,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.peers import fastest, our_gradient, system, teams
-from benchmarks.timing import in_turn, spread
+from benchmarks.timing import in_turn, printed_by, spread
 from minorml.kernels import helper
 from minorml.mlp_kernels import CACHED_BYTES
 from minorml.tile_kernels import TILE_ROWS, product
@@ -179,8 +177,7 @@ def print_first_update(repetitions):
 
     def marks():
         start = time.perf_counter()  # one clock for all processes
-        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
-        return np.diff([start, *map(float, done.stdout.split())])
+        return np.diff([start, *map(float, printed_by(code).split())])
 
     marks()  # warms the caches
     for name, times in zip(FIRST_UPDATE, np.transpose([marks() for _ in range(repetitions)])):

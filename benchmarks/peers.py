@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, contextmanager
@@ -14,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.systems import balancing, start
-from benchmarks.timing import in_turn, spread
+from benchmarks.timing import in_turn, printed_by, spread
 from minorml.baseline import pooled
 from minorml.presets import preset
 from minorml.team import Team
@@ -42,7 +40,7 @@ def teams(config):
 
 def fastest(calls, repetitions):
     """The name of the call with the smallest median time."""
-    times = in_turn(*calls.values(), repetitions=repetitions, warm_up=2)  # the first call may load what it needs
+    times = in_turn(*calls.values(), repetitions=repetitions)
     return list(calls)[np.argmin(np.median(times, axis=1))]
 
 
@@ -178,8 +176,8 @@ def in_processes(*work, repetitions):
     def run(function):
         code = f"from benchmarks import memory, peers\npeers.{function}\nprint('PEAK', memory.resident('VmHWM'))"
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
-        return time.perf_counter() - start, float(done.stdout.split("PEAK")[1])
+        peak = float(printed_by(code).split("PEAK")[1])
+        return time.perf_counter() - start, peak
 
     list(map(run, work))  # warms the caches
     seconds, peaks = np.moveaxis([list(map(run, work)) for _ in range(repetitions)], 2, 0)

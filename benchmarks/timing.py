@@ -1,5 +1,7 @@
 """Calls in turn, so that a machine whose speed drifts slows all alike."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -11,6 +13,11 @@ def seconds(call):
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def printed_by(code):
+    """What a Python process of its own prints while it runs this code."""
+    return subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def in_turn(*calls, repetitions=30, warm_up=3):

@@ -64,7 +64,8 @@ ROWS = [
     # Published: one outer step, outer rates 2e-4, 1e-2, 4e-4, 3e-3, 3e-4 and log σ −4, −0.5, −3.5, −0.5, −3.5, in this
     # order, and for NoRML α 7e-4, with which its step moves nothing. After 150 iterations dr had not moved then, norml
     # was at 88, and maml had been at 500 and fallen to 290. All five get the same optimiser and first noise here; of
-    # the rates 1e-3, 2e-3 and 4e-3, tried with seed 0, the least was the best for each, or as good as the next.
+    # the rates 1e-3 and 2e-3 (for dr, maml and norml 4e-3 too), tried with seed 0, the least was the best for each, or
+    # as good as the next.
     ("cartpole", "dr", 0.0, 1e-3, -1.0, dict(outer_steps=5)),
     ("cartpole", "maml", 1e-2, 1e-3, -1.0, dict(outer_steps=5)),
     ("cartpole", "norml-no-laf", 0.1, 1e-3, -1.0, dict(outer_steps=5)),

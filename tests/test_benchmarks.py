@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from benchmarks import floors, sampling, scaling, timing, workers
+from benchmarks import floors, peers, sampling, scaling, timing, workers
 from benchmarks.systems import start
 from minorml.policy import GaussianPolicy
 from minorml.presets import preset
@@ -17,10 +17,8 @@ def once(monkeypatch):
     def each_once(*calls, **_):
         return np.array([[timing.seconds(call)] for call in calls])
 
-    for module in floors, sampling, scaling, workers:
-        if hasattr(module, "in_turn"):
-            monkeypatch.setattr(module, "in_turn", each_once)
-    monkeypatch.setattr("benchmarks.peers.in_turn", each_once)
+    for module in floors, peers, sampling, scaling, workers:
+        monkeypatch.setattr(module, "in_turn", each_once)
 
 
 @pytest.mark.parametrize("table", [
