@@ -19,15 +19,12 @@ def speed_up(name, learner, state, repetitions):
     """One row: an iteration by one process of ours, against two processes and against two threads, in turn."""
     with (Team(learner.config, workers=1) as one, Team(learner.config, workers=2) as processes,
           ThreadPoolExecutor(2) as pool, Team(learner.config, executor=pool) as threads):
-        thetas = [iterate(learner, team, state)[0].meta.theta for team in (one, processes, threads)]
+        calls = [lambda team=team: iterate(learner, team, state) for team in (one, processes, threads)]
+        thetas = [call()[0].meta.theta for call in calls]
         np.testing.assert_array_equal(thetas[1:], thetas[:1] * 2)  # the same numbers first
-        cells = []
-        for team in processes, threads:
-            a, b = in_turn(lambda: iterate(learner, one, state),
-                           lambda: iterate(learner, team, state), repetitions=repetitions,  # noqa: B023 (called at once)
-                           warm_up=1)
-            cells += [spread(b), f"{np.median(a / b):.2f}"]
-    print(f"| {name} | {spread(a)} | {' | '.join(cells)} |")
+        alone, *shared = in_turn(*calls, repetitions=repetitions, warm_up=1)
+    cells = [cell for times in shared for cell in (spread(times), f"{np.median(alone / times):.2f}")]
+    print(f"| {name} | {spread(alone)} | {' | '.join(cells)} |")
 
 
 def overhead(learner, state, repetitions=30):
