@@ -23,7 +23,7 @@ demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotat
 	$(BIN)/minorml plot $(DEMO)
 
 results: .venv/with-plot  ## see above
-	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT)
+	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
 	$(BIN)/minorml report runs/$(ENVIRONMENT) --out results/$(ENVIRONMENT)
 
 test: .venv/with-test,plot,cluster  ## the whole suite

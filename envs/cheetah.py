@@ -65,7 +65,7 @@ START_NOISE = 0.1
 
 def _default_threads():
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) else os.cpu_count() or 1
+    return max(1, int(given)) if given.isdecimal() else os.cpu_count() or 1
 
 
 @functools.cache

@@ -24,6 +24,8 @@ The `…kernels` hold compiled forms of formulas that stand in these modules; `g
 and yours.
 """
 
+__version__ = "0.1.0"
+
 from .advantage import AdvantageNetwork
 from .config import Config
 from .finetune import evaluate, finetune
@@ -36,7 +38,6 @@ from .signals import Stopped
 from .team import WorkerError
 from .train import Trained, load, train
 
-__version__ = "0.1.0"
 __all__ = ["AdvantageNetwork", "Batch", "Config", "GaussianPolicy", "METHODS", "MetaParameters", "PRESETS", "RunError",
            "Stopped", "Trained", "WorkerError", "adapt", "evaluate", "finetune", "load", "meta_gradient", "outer_loss",
            "preset", "train"]

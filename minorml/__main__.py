@@ -21,7 +21,7 @@ from .methods import METHODS
 from .presets import PRESETS, preset
 from .replay import replay
 from .report import report
-from .runs import Run, last_returns
+from .runs import Run, RunError, last_returns
 from .signals import Stopped
 from .sweep import Job, sweep
 from .tasks import describe, grid_tasks
@@ -55,9 +55,10 @@ def parser():
                    "(default: do it all in this one); the numbers stay the same")
     v.add_argument("--scheduler", metavar="ADDRESS", help="… or among the workers of a Dask cluster, for example "
                    "tcp://host:8786")
-    v.add_argument("--resume", action="store_true", help="continue the run in FOLDER from its last checkpoint; "
-                   "the options may be left out, or must be the same")
-    v.add_argument("--overwrite", action="store_true", help="replace the run in FOLDER")
+    there = v.add_mutually_exclusive_group()
+    there.add_argument("--resume", action="store_true", help="continue the run in FOLDER from its last checkpoint; "
+                       "the options may be left out, or must be the same")
+    there.add_argument("--overwrite", action="store_true", help="replace the run in FOLDER")
     v.set_defaults(run=run_train)
 
     v = verbs.add_parser("sweep", help="many runs side by side: presets × seeds; go on with it by the same command")
@@ -75,7 +76,7 @@ def parser():
 
     v = verbs.add_parser("evaluate", help="adapt to held-out tasks and print the return before and after")
     v.add_argument("folder", type=Path, metavar="RUN", help="a run's directory")
-    v.add_argument("--steps", type=_positive, default=1, help="adaptation steps (default 1)")
+    v.add_argument("--steps", type=_positive, help="adaptation steps (default: as many as it was trained for)")
     v.add_argument("--tasks", type=_positive, default=16, help="tasks on the grid (default 16)")
     v.add_argument("--repetitions", type=_positive, default=5, help="independent repetitions (default 5)")
     v.add_argument("--seed", type=_not_negative, default=0, help="of the evaluation (default 0)")
@@ -85,7 +86,7 @@ def parser():
     v.add_argument("folder", type=Path, metavar="RUN", help="a run's directory")
     v.add_argument("--task", metavar="NAME=VALUE", help="the task, for example rotation=1.5; several attributes with "
                    "',' between them (default: the first of evaluate's grid)")
-    v.add_argument("--steps", type=_positive, default=1, help="adaptation steps (default 1)")
+    v.add_argument("--steps", type=_positive, help="adaptation steps (default: as many as it was trained for)")
     v.add_argument("--horizon", type=_positive, help="the most steps to show (default: the run's)")
     v.add_argument("--seed", type=_not_negative, default=0, help="of exploration and reset (default 0)")
     v.add_argument("--out", type=Path, metavar="FILE", help="the GIF (default: plots/video.gif in the run's directory)")
@@ -117,7 +118,7 @@ def list_presets(args):
 def configuration(args):
     """The Config that the options of `train` describe."""
     fields = dict(parse_setting(text) for text in args.set)
-    for name in ("seed", "iterations", "method", "vary"):
+    for name in ("env", "seed", "iterations", "method", "vary"):
         if getattr(args, name) is not None:
             fields[name] = getattr(args, name)
     if args.preset is not None:
@@ -129,7 +130,7 @@ def configuration(args):
                              "--method norml")
         if "horizon" not in fields:
             fields["horizon"] = step_limit(args.env)
-        return Config(env=args.env, **fields)
+        return Config(**fields)
     if args.resume:
         return dataclasses.replace(Run(args.out).config, **fields)
     raise ValueError("expected --preset ENV/METHOD, or --env ID with --vary and --method")
@@ -145,6 +146,8 @@ def run_train(args):
 
 def run_sweep(args):
     fields = dict(parse_setting(text) for text in args.set)
+    if "seed" in fields:
+        raise ValueError("--set: a sweep's seeds are given by --seeds")
     if args.iterations is not None:
         fields["iterations"] = args.iterations
     jobs = [Job(dataclasses.replace(preset(name), **fields, seed=seed), args.out / f"{name.replace('/', '-')}-{seed}")
@@ -152,9 +155,12 @@ def run_sweep(args):
     outcome = sweep(jobs, args.workers)
     print(f"{'run':36} {'iterations':>10} {'before':>10} {'after':>10}   mean return over the last 50")
     for path, error in outcome.items():
-        metrics = Run(path).metrics() if (path / "metrics.csv").exists() else []
+        try:
+            metrics = Run(path).metrics() if (path / "metrics.csv").exists() else []
+        except RunError as unreadable:
+            metrics, outcome[path] = [], error or unreadable
         _, before, after = last_returns(metrics)
-        print(f"{path.name:36} {len(metrics):>10} {before:>10.2f} {after:>10.2f}   {error or ''}")
+        print(f"{path.name:36} {len(metrics):>10} {before:>10.2f} {after:>10.2f}   {outcome[path] or ''}")
     failed = [str(path) for path, error in outcome.items() if error is not None]
     if failed:
         raise WorkerError(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(failed)}; the same command goes on "
@@ -174,36 +180,45 @@ def run_evaluate(args):
     trained = load(args.folder)
     tasks = grid_tasks(trained.config.distribution, args.tasks)
     scores = evaluate(trained, tasks, args.steps, args.repetitions, args.seed, progress=True)
-    table = {}  # task → stage → Score
+    table = {}  # the task's values → stage → Score
     for score in scores:
-        table.setdefault(describe(score.task), {})[score.stage] = score
+        table.setdefault(tuple(score.task.values()), {})[score.stage] = score
     stages = list(dict.fromkeys(score.stage for score in scores))
+    path = _write_scores(args.folder, list(tasks[0]), scores)
     adapts = METHODS[trained.config.method]
     how = "from rewards" if adapts.uses_rewards else "without rewards" if adapts.adapts else "not at all"
     print(f"{args.folder}: {trained.config.method}, adapted {how} from {trained.config.num_trajectories} trajectories "
           f"per step; mean return ± deviation over {args.repetitions} repetitions")
     print(f"{'task':24}" + "".join(f"{stage:>18}" for stage in stages))
-    for task, row in table.items():
-        print(f"{task:24}" + "".join(f"{row[s].returns.mean():>10.2f} ± {row[s].returns.std():<5.2f}" for s in stages))
+    for task, row in zip(tasks, table.values()):
+        returns = [row[stage].returns for stage in stages]
+        print(f"{describe(task):24}" + "".join(f"{x.mean():>10.2f} ± {x.std():<5.2f}" for x in returns))
     means = {s: [row[s].returns.mean() for row in table.values()] for s in stages}
     print(f"{'mean of the tasks':24}" + "".join(f"{sum(x) / len(x):>10.2f}{'':8}" for x in means.values()))
-    path, text = args.folder / "evaluation.csv", io.StringIO(newline="")
+    print(f"written: {path}")
+
+
+def _write_scores(folder, names, scores):
+    """evaluation.csv: a row for each task, stage and repetition."""
+    path, text = folder / "evaluation.csv", io.StringIO(newline="")
     writer = csv.writer(text)
-    names = list(tasks[0])
     writer.writerow([*names, "stage", "repetition", "return"])
     for score in scores:
         for r, value in enumerate(score.returns):
             writer.writerow([*(score.task[name] for name in names), score.stage, r, f"{value:.9g}"])
     write_atomically(path, text.getvalue().encode())
-    print(f"written: {path}")
+    return path
 
 
 def run_plot(args):
     runs = [Run(folder) for folder in args.folders]
     out = args.out or (args.folders[0] / "plots" if len(runs) == 1 else Path("plots"))
     print(plots.learning_curves(runs, out / "learning.png"))
-    for run in [run for run in runs if plots.is_point(run.config)]:
-        trained, name = load(run.path), "" if len(runs) == 1 else f"-{run.path.name}"
+    names = [f"-{run.path.name}" for run in runs] if len(runs) > 1 else [""]
+    if len(set(names)) < len(runs):  # of several sweeps
+        names = ["-" + "-".join(run.path.resolve().parts[1:]) for run in runs]
+    for run, name in [(run, name) for run, name in zip(runs, names) if plots.is_point(run.config)]:
+        trained = load(run.path)
         print(plots.point_trajectories({run.config.method: trained}, out / f"trajectories{name}.png"))
         if "psi" in run.config.learned:
             print(plots.learned_advantage(trained, out / f"advantage{name}.png"))
@@ -248,6 +263,9 @@ def _at_least(least, text):
 
 
 def main(argv=None):
+    for stream in sys.stdout, sys.stderr:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no ψ gets a question mark
     args = parser().parse_args(argv)
     try:
         args.run(args)

@@ -108,7 +108,7 @@ def _names(entries):
 
 def write_atomically(path, data):
     """Write bytes so that a crash, or a full disk, leaves the old file or the new one whole, and on the disk."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "wb") as file:
             file.write(data)

@@ -28,7 +28,8 @@ class Config:
 
     env: str = _option("Gymnasium id; MODULE:ID imports MODULE first")
     vary: tuple[str, ...] = _option("tasks: NAME=uniform:LOW,HIGH or NAME=choice:A,B,…; several with ';' between them",
-                                    (lambda xs: [parse(x) for x in xs], "one attribute or more"))
+                                    (lambda xs: 0 < len(xs) == len({parse(x).name for x in xs}),
+                                     "one attribute or more, each once"))
     method: str = _option("a row of the method table", (lambda x: x in METHODS, f"one of {', '.join(METHODS)}"))
     horizon: int = _option("T, the most steps of an episode", POSITIVE)
     obs_scale: tuple[float, ...] = _option("what each observation is divided by; empty: observations as they are",

@@ -10,12 +10,11 @@ from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from .learner import make_learner
 from .progress import Progress
-from .tasks import set_tasks
-from .work import EVALUATE, adapt_all, explore_and_adapt, stream
+from .tasks import require_alike, set_tasks
+from .work import EVALUATE, adapt_all, explore_and_adapt, one_blas_thread, stream
 
 NO_NOISE = -40.0  # the log σ of a policy that acts by its mean: 4e-18 is lost beside any action
 
@@ -31,39 +30,49 @@ class Score(NamedTuple):
 @contextmanager
 def on_tasks(config, tasks, make_envs=None):
     """A learner whose environments have these tasks, K copies each, and are closed in the end; one BLAS thread."""
+    require_alike(tasks, [part.name for part in config.distribution])
     learner = make_learner(config, len(tasks), make_envs)
-    with closing(learner.envs), threadpool_limits(1):
+    with closing(learner.envs), one_blas_thread:
         set_tasks(learner.envs, tasks, config.num_trajectories)
         yield learner
 
 
-def finetune(trained, tasks, steps=1, seed=0, make_envs=None):
+def finetune(trained, tasks, steps=None, seed=0, make_envs=None):
     """Adapt to tasks.
 
     Parameters
     ----------
     trained : Trained, from `train` or `load`
     tasks : dicts {attribute: value}, for example [{"rotation": 1.0}]
-    steps : adaptation steps, each on K fresh trajectories per task
+    steps : adaptation steps, each on K fresh trajectories per task; default: as many as it was trained for
     seed : of the exploration
     make_envs : as for `train`
 
     Returns
     -------
     theta : (M, P), the adapted parameters for each task
+
+    Raises
+    ------
+    ValueError : no task, or one that the environment does not have
     """
+    steps = trained.config.adapt_steps if steps is None else steps
     rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
     with on_tasks(trained.config, tasks, make_envs) as learner:
         _, _, theta, _ = explore_and_adapt(learner, trained.meta, steps, rngs)
     return theta
 
 
-def evaluate(trained, tasks, steps=1, repetitions=5, seed=0, progress=False, make_envs=None, deterministic=False):
+def evaluate(trained, tasks, steps=None, repetitions=5, seed=0, progress=False, make_envs=None, deterministic=False):
     """The return on each task at each stage of adaptation, over independent repetitions → list of `Score`.
 
     A method without adaptation (domain randomization) has the stage "before" alone. With `deterministic` each stage is
-    scored by its mean action f(s; θ_μ); what it adapts to is still sampled, the same as without.
+    scored by its mean action f(s; θ_μ); what it adapts to is still sampled, the same as without. The rest as for
+    `finetune`.
     """
+    steps = trained.config.adapt_steps if steps is None else steps
+    if steps < 0 or repetitions < 1:
+        raise ValueError(f"expected steps >= 0 and repetitions >= 1; given {steps} and {repetitions}")
     returns = []  # one dict for each repetition: stage → (M,) returns
     with (on_tasks(trained.config, tasks, make_envs) as learner,
           Progress(repetitions, label="evaluate", enabled=progress) as shown):

@@ -49,11 +49,6 @@ def full_gradient(f, x, derivative=complex_step):
     return np.array([derivative(f, x, direction) for direction in np.eye(len(x))])
 
 
-def complex_gradient(f, x):
-    """∂f/∂x_p for every p by the complex step (gradcheck.1): x (P,) → (P, ...) where f gives (...)."""
-    return full_gradient(f, x, complex_step)
-
-
 def relative_error(given, expected):
     """‖given − expected‖ / ‖expected‖ over all elements.
 

@@ -10,7 +10,6 @@ from .finetune import finetune, on_tasks
 from .methods import METHODS
 from .policy import GaussianPolicy
 from .presets import labels
-from .rollout import scale_actions
 from .statistics import bootstrap_interval, interquartile_mean
 from .tasks import describe, grid_tasks
 from .work import EVALUATE, stream
@@ -73,8 +72,8 @@ def trailing_mean(values, window):
 
 
 def is_point(config):
-    """Whether the environment is a point agent, which `point_trajectories` and `learned_advantage` can draw."""
-    return config.env.startswith("envs:minorml/Point")
+    """Whether this is a point agent in its own units, which `point_trajectories` and `learned_advantage` can draw."""
+    return config.env.startswith("envs:minorml/Point") and not config.obs_scale and not config.action_scale
 
 
 class Spread(NamedTuple):
@@ -164,7 +163,7 @@ def learned_advantage(trained, path, tasks=4, seed=0):
     for row, when, thetas in zip(panels[1:], ("before", "after"), ([meta.theta] * len(grid), fine_tuned)):
         for axes, task, theta in zip(row, grid, thetas):
             actions = policy.mean(theta, (points / 2).astype(theta.dtype))
-            moves = _turned(np.clip(scale_actions(actions, config.action_scale), -1, 1), task.get("rotation", 0.0))
+            moves = _turned(np.clip(actions, -1, 1), task.get("rotation", 0.0))
             axes.quiver(*points.T, *moves.T, np.hypot(*moves.T), angles="xy", scale_units="xy", scale=3, width=0.008,
                         cmap="viridis", clim=(0, np.sqrt(2)))
             _plane(axes, task)

@@ -9,6 +9,7 @@ normalised in each task, so that one rate may serve rewards and A_ψ alike, as i
 
 import dataclasses
 import math
+import re
 
 from .config import Config, nearest, setting
 
@@ -119,7 +120,7 @@ def closest(config):
 
 def labels(configs):
     """A label for each configuration, whatever its seed: ENV/METHOD, and in what those of one name differ."""
-    names = [closest(config) or f"{config.env.rpartition('/')[2]}/{config.method}" for config in configs]
+    names = [closest(config) or f"{re.split('[/:]', config.env)[-1]}/{config.method}" for config in configs]
     first = dict(zip(reversed(names), reversed(configs)))
     differ = {name: [] for name in names}
     for name, config in zip(names, configs):

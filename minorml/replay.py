@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import adam, checkpoints
+from .baseline import estimate_advantages
 from .config import from_json
 from .meta import Batch, MetaParameters, adapt, outer_loss
 from .work import Share, explore_and_adapt
@@ -152,7 +153,8 @@ def _sampling(share, meta, iteration):
         for name, pre in zip(names, batches):
             yield from ((f"task {name}", *rest) for rest in _inner(learner, meta, pre))
     try:
-        learner.rollout(theta, rngs, names)
+        for one in learner.rollout(theta, rngs, names):
+            estimate_advantages(one, learner.config.discount)
     except FloatingPointError as error:
         yield "sampling", "rollout", str(error)
 

@@ -66,11 +66,13 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True):
 
     Raises
     ------
-    RunError : there is no run, or one that cannot be read, or the same twice
+    RunError : there is no run, or one whose configuration cannot be read, or the same twice
     ImportError : matplotlib is missing
     """
     plots.pyplot()  # if it is missing, that shows before the work
     out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: expected a folder; there is a file of that name")
     outcomes = _outcomes(find(folders), tasks, repetitions, seed, progress)
     command = ["minorml", "report", *map(str, folders), "--out", str(out), "--tasks", str(tasks), "--repetitions",
                str(repetitions), "--seed", str(seed)]
@@ -114,13 +116,14 @@ def _outcomes(runs, tasks, repetitions, seed, progress):
             raise RunError(f"{run.path}: the same configuration and seed as {other.path}; give one of them")
     with Progress(len(runs), label="report", enabled=progress) as shown:
         for label, run in labelled:
-            metrics = run.metrics() if (run.path / "metrics.csv").exists() else []
-            problem, trained, held_out = _problem(run, len(metrics)), None, []
+            metrics, trained, held_out, problem = [], None, [], ""
             try:
+                metrics = run.metrics() if (run.path / "metrics.csv").exists() else []
                 trained = load(run.path)
                 held_out = _held_out(trained, tasks, repetitions, seed)
-            except (RunError, FloatingPointError) as error:
-                problem = "; ".join(filter(None, [problem, f"not evaluated: {error}"]))
+            except (ValueError, ImportError, FloatingPointError) as error:  # RunError is a ValueError
+                problem = f"not evaluated: {error}"
+            problem = "; ".join(filter(None, [_problem(run, len(metrics)), problem]))
             outcomes.append(Outcome(run, label, metrics, problem, trained, held_out))
             shown.update()
     return outcomes

@@ -82,7 +82,7 @@ class Run:
         longer = run._require_same(config)
         lock = _lock(run.path)
         for partial in run.path.glob("**/.*.partial"):
-            partial.unlink()
+            partial.unlink(missing_ok=True)
         try:
             started = any((run.path / "checkpoints").glob("*"))
             if started:
@@ -131,8 +131,8 @@ class Run:
     def _check_versions(self):
         """The same bits are promised for the same versions alone."""
         try:
-            then = _read_json(self.path / "versions.json")
-            then = {"python": then["python"], **then["packages"]}
+            found = _read_json(self.path / "versions.json")
+            begun_at, then = found["commit"], {"python": found["python"], **found["packages"]}
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{self.path}/versions.json: cannot be read ({error})") from None
         now = versions()
@@ -142,12 +142,23 @@ class Run:
         if differences:
             raise RunError(f"{self.path}: cannot resume with other versions, which give other numbers:\n  "
                            + "\n  ".join(differences))
+        if commit() != begun_at:
+            _say(f"{self.path}: begun at commit {begun_at}, goes on at {commit()}; the numbers are the same only if "
+                 "what they depend on is")
 
     def metrics(self):
         """metrics.csv as a list of dicts of numbers."""
+        return self._rows()[1]
+
+    def _rows(self, count=None):
+        """The first `count` rows of metrics.csv, or all: (their lines, the same as dicts of numbers).
+
+        A last line that was not written to its end, because the disk was full, is no row.
+        """
         try:
-            with open(self.path / "metrics.csv", newline="") as file:
-                return _numbers(file)
+            lines = (self.path / "metrics.csv").read_text().rpartition("\n")[0].splitlines()
+            lines = lines if count is None else lines[:1 + count]
+            return lines[1:], [{name: float(row[name]) for name in METRICS} for row in csv.DictReader(lines)]
         except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             raise RunError(f"{self.path}/metrics.csv: cannot be read ({error!r})") from None
 
@@ -192,15 +203,12 @@ class Run:
     def restore(self, template):
         """The State to go on from, with metrics.csv cut back to it. `template`: the initial state."""
         state = self.load(template) if self._checkpoints() else template
-        try:
-            lines = (self.path / "metrics.csv").read_text().splitlines()[:state.iteration + 1]
-            found = [row["iteration"] for row in _numbers(lines)]
-        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-            raise RunError(f"{self.path}/metrics.csv: cannot be read ({error!r})") from None
+        lines, rows = self._rows(state.iteration)
+        found = [row["iteration"] for row in rows]
         if found != list(range(1, state.iteration + 1)):
             raise RunError(f"{self.path}/metrics.csv: expected a row for each iteration up to {state.iteration}, that "
                            f"of the checkpoint; {len(found)} rows found, or in another order")
-        self._start_metrics(lines[1:])
+        self._start_metrics(lines)
         if self._longer is not None:
             _say(f"{self.path}: {self._longer.iterations} iterations now, not {self.config.iterations}; the outer rate "
                  "decays over the longer run from here on")
@@ -248,11 +256,6 @@ def _lock(path):
         file.close()
         raise RunError(f"{path}: another process is writing to this run") from None
     return file
-
-
-def _numbers(lines):
-    """Lines of metrics.csv, the header first, as dicts of numbers."""
-    return [{name: float(row[name]) for name in METRICS} for row in csv.DictReader(lines)]
 
 
 def _to_arrays(state):

@@ -75,10 +75,24 @@ def grid_tasks(distribution, n):
     return [dict(zip(columns, map(float, values))) for values in different]
 
 
+def require_alike(tasks, names):
+    """Raise ValueError unless there are tasks, each with a value for all of `names`, and all for the same."""
+    if not tasks:
+        raise ValueError("tasks: expected one or more")
+    for task in tasks:
+        if not set(names) <= set(task) or set(task) != set(tasks[0]):
+            raise ValueError(f"tasks: expected values for {', '.join(names)}, and for the same in each; given {task}")
+
+
 def set_tasks(envs, tasks, copies):
     """Give the first `copies` environments of a vector the first task, the next `copies` the second, …"""
     for name in tasks[0]:
-        envs.set_attr(name, [task[name] for task in tasks for _ in range(copies)])
+        values = [task[name] for task in tasks]
+        try:
+            envs.set_attr(name, [value for value in values for _ in range(copies)])
+        except (AttributeError, TypeError, ValueError, AssertionError) as error:
+            raise ValueError(f"task: the environment does not take {name} = {values[0]:.6g}"
+                             f"{', …' * (len(values) > 1)}: {error}") from error
 
 
 def describe(task):

@@ -11,7 +11,6 @@ executor lets us choose (not where a pool has several workers: what the wrong on
 are added in the order of the tasks, whoever was first; so the numbers do not depend on who did what.
 """
 
-import functools
 import multiprocessing
 import os
 import signal
@@ -24,10 +23,9 @@ from multiprocessing.connection import wait
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from .config import Config
-from .work import Share
+from .work import Share, one_blas_thread
 
 
 class WorkerError(RuntimeError):
@@ -178,7 +176,6 @@ class _Here(Executor):
 
 
 _shares = {}  # what this process works on: (team, indices) → Share
-_blas = functools.cache(ThreadpoolController)
 
 
 def _work(assignment, method, arguments):
@@ -186,7 +183,7 @@ def _work(assignment, method, arguments):
     key = assignment.team, assignment.indices
     if key not in _shares:
         _shares[key] = Share(assignment.config, assignment.indices, assignment.make_envs)
-    with _blas().limit(limits=1):
+    with one_blas_thread:
         return getattr(_shares[key], method)(*arguments)
 
 

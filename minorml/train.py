@@ -26,6 +26,7 @@ from .progress import Progress
 from .replay import Failure, NotFinite
 from .runs import Run
 from .signals import first_signal_waits
+from .tasks import grid_tasks, set_tasks
 from .team import Team
 from .work import INIT, stream
 
@@ -203,7 +204,9 @@ def load(path, make_envs=None):
 
 
 def _shapes(config, make_envs):
-    """A learner whose environments are closed again: its networks and spaces alone."""
+    """A learner whose environments took some of the tasks and are closed again: its networks and spaces alone."""
     learner = make_learner(config, 1, make_envs)
-    learner.envs.close()
+    with closing(learner.envs):
+        for task in grid_tasks(config.distribution, 16):
+            set_tasks(learner.envs, [task], config.num_trajectories)
     return learner

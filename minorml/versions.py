@@ -8,14 +8,15 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
+from . import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def versions():
     """Python, packages, processor and BLAS."""
-    packages = ("minorml", "numpy", "numba", "scipy", "gymnasium", "mujoco")
-    found = {}
-    for name in packages:
+    found = {"minorml": __version__}
+    for name in ("numpy", "numba", "scipy", "gymnasium", "mujoco"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -38,7 +38,7 @@ def parse_task(text, distribution):
     return task
 
 
-def side_by_side(trained, task, path, steps=1, seed=0, progress=False, horizon=None):
+def side_by_side(trained, task, path, steps=None, seed=0, progress=False, horizon=None):
     """Write a GIF of one task: on the left the meta-policy, on the right the policy that `finetune` adapts to it.
 
     Both act with the mean action f(s; θ_μ), without noise, so that all that differs is what adaptation changed; the
@@ -50,7 +50,7 @@ def side_by_side(trained, task, path, steps=1, seed=0, progress=False, horizon=N
     trained : Trained, from `train` or `load`
     task : {attribute: value}, for example {"rotation": 1.5}
     path : of the GIF
-    steps : adaptation steps
+    steps : adaptation steps, default: as many as it was trained for
     seed : of the exploration, and of the resets
     progress : show progress on stderr
     horizon : the most steps to show, default `config.horizon`; time always passes at its real pace, so that the
@@ -70,6 +70,7 @@ def side_by_side(trained, task, path, steps=1, seed=0, progress=False, horizon=N
         if value is not None and value < 1:
             raise ValueError(f"{name}: expected 1 or more; given {value}")
     PIL, config, path = _pillow(), trained.config, Path(path)
+    steps = config.adapt_steps if steps is None else steps
     env = _make(config.env, task)
     try:
         if METHODS[config.method].adapts:

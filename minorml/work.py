@@ -15,11 +15,13 @@ import contextvars
 import ctypes
 import functools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from .baseline import Spread, estimate_advantages, normalise
 from .learner import make_learner
@@ -83,6 +85,31 @@ def in_threads(function, items):
     for call in calls:
         call.result()
     return [results[n] for n in range(len(items))]
+
+
+_blas = functools.cache(ThreadpoolController)
+
+
+class _OneBlasThread:
+    """A context in which BLAS has one thread. The setting is the process's: who leaves last gives back what it was."""
+
+    def __init__(self):
+        self.lock, self.inside, self.limit = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.limit = _blas().limit(limits=1)
+
+    def __exit__(self, kind, error, trace):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+one_blas_thread = _OneBlasThread()
 
 
 @functools.cache

@@ -62,7 +62,10 @@ CONFIGURATIONS = [
     (["--set", "discount=1.01"], "discount: expected a number in [0, 1]; given 1.01"),
     (["--set", "learn_alpha=yes"], "learn_alpha: expected true or false; given 'yes'"),
     (["--set", "activation=gelu"], "activation: expected one of tanh, relu, identity; given 'gelu'"),
-    (["--set", "vary="], "vary: expected one attribute or more; given ()"),
+    (["--set", "vary="], "vary: expected one attribute or more, each once; given ()"),
+    (["--set", "vary=rotation=choice:1;rotation=choice:2"], "vary: expected one attribute or more, each once; given"),
+    (["--set", "env=envs:minorml/HalfCheetahSwap-v0", "--set", "vary=swapped=uniform:0,1", "--set", "obs_scale="],
+     "does not take swapped = 0.03125: swapped: expected"),
     (["--set", "vary=rotation=uniform:1,0"], "vary: expected NAME=uniform:LOW,HIGH with LOW <= HIGH"),
     (["--set", "vary=rotation=uniform:-1e308,1e308"], "vary: expected NAME=uniform:LOW,HIGH with LOW <= HIGH"),
     (["--set", "vary=mass=uniform:0,1"], "has no task attribute 'mass'; it has rotation"),
@@ -78,6 +81,7 @@ CONFIGURATIONS = [
     (["--workers", "0"], "argument --workers: expected 1 or more; given 0"),
     (["--workers", "x"], "argument --workers: expected 1 or more; given x"),
     (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "scheduler: expected neither workers nor an executor"),
+    (["--resume", "--overwrite"], "not allowed with argument --"),
     (["--frobnicate"], "unrecognized arguments: --frobnicate"),
 ]
 
@@ -104,11 +108,20 @@ def test_more_than_there_is_memory_for_writes_nothing(run):
     (["sweep", "--presets", "point/norml", "--seeds", "5-3"], "argument --seeds: expected seeds such as 0-9 or 0,3,7"),
     (["sweep", "--presets", "point/norml", "--seeds", "0-99999999999"], "10,000 at once at most; given"),
     (["sweep", "--presets", "point/norml", "--workers", "0"], "argument --workers: expected 1 or more; given 0"),
+    (["sweep", "--presets", "point/norml", "--set", "seed=3"], "--set: a sweep's seeds are given by --seeds"),
     (["sweep", "--presets", "point/norml", "--set", "hidden=0"], "hidden: expected positive layer widths"),
 ])
 def test_a_wrong_sweep_writes_nothing(tmp_path, options, message):
     assert_refused(message, *options, "--out", tmp_path / "sweep", folder=tmp_path)
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_sweep_tells_of_all_runs_also_where_one_cannot_be_read(run):
+    run.rename(run.parent / "point-norml-0")
+    (run.parent / "point-norml-0/metrics.csv").write_text("iteration\nmany\n")
+    status, out, err = run_main("sweep", "--presets", "point/norml", "--seeds", "0-1", *SIZES, "--out", run.parent)
+    assert status == 1 and "1 of 2 runs failed" in err
+    assert "metrics.csv: cannot be read" in out and "point-norml-1                                 3" in out
 
 
 def test_a_sweep_with_another_configuration_in_its_folder_starts_nothing(run):

@@ -1,6 +1,7 @@
 """The program, as its users run it."""
 
 import csv
+import io
 import subprocess
 import sys
 
@@ -46,6 +47,34 @@ def test_plot_of_several_seeds(tmp_path, capsys):
     assert main(["plot", str(tmp_path / "0"), str(tmp_path / "1"), "--out", str(tmp_path / "figures")]) == 0
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "learning.png", *(f"{name}-{seed}.png" for name in ("trajectories", "advantage") for seed in "01")}
+
+
+def test_plot_of_runs_with_the_same_name(tmp_path):
+    pytest.importorskip("matplotlib", reason="optional extra `plot`")
+    for sweep in "ab":
+        train(tmp_path / sweep / "run", preset="point/dr")
+    assert main(["plot", *(str(tmp_path / sweep / "run") for sweep in "ab"), "--out", str(tmp_path / "figures")]) == 0
+    assert len(list((tmp_path / "figures").glob("trajectories-*run.png"))) == 2
+
+
+def test_tasks_that_print_alike_are_all_evaluated(tmp_path, capsys):
+    train(tmp_path / "run", "--set", "vary=rotation=choice:1.00001,1.00002,-3", preset="point/dr")
+    assert main(["evaluate", str(tmp_path / "run"), "--tasks", "3", "--repetitions", "1"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-5:-2]] == [
+        "rotation=+1", "rotation=+1", "rotation=-3"]
+
+
+def test_a_terminal_without_greek(tmp_path, monkeypatch):
+    train(tmp_path / "run", preset="point/dr")
+    for arguments in (["--help"], ["evaluate", str(tmp_path / "run"), "--tasks", "1", "--repetitions", "2"]):
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", terminal)
+        try:
+            assert main(arguments) == 0
+        except SystemExit as ended:
+            assert ended.code == 0
+        terminal.flush()
+        assert b"?" in terminal.buffer.getvalue()
 
 
 def test_list(capsys):

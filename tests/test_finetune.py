@@ -27,6 +27,30 @@ def test_finetune_gives_a_row_per_task():
     assert (minorml.finetune(trained, tasks, steps=2) != thetas).any()
 
 
+def test_as_many_steps_as_it_was_trained_for():
+    trained, tasks = untrained(adapt_steps=2), [{"rotation": 1.0}]
+    np.testing.assert_array_equal(minorml.finetune(trained, tasks), minorml.finetune(trained, tasks, steps=2))
+    assert [score.stage for score in minorml.evaluate(trained, tasks, repetitions=1)][-1] == "after 2"
+
+
+@pytest.mark.parametrize("tasks, message", [
+    ([], "tasks: expected one or more"),
+    ([{}, {"rotation": 2.0}], "tasks: expected values for rotation, and for the same in each; given {}"),
+    ([{"rotation": 2.0}, {}], "tasks: expected values for rotation, and for the same in each; given {}"),
+    ([{"rotation": 2.0, "metadata": 1.0}], "task: the environment does not take metadata = 1"),
+])
+def test_wrong_tasks(tasks, message):
+    for adapt in minorml.finetune, minorml.evaluate:
+        with pytest.raises(ValueError, match=message):
+            adapt(untrained(), tasks)
+
+
+@pytest.mark.parametrize("wrong", [dict(steps=-1), dict(repetitions=0)])
+def test_evaluate_refuses_less_than_nothing(wrong):
+    with pytest.raises(ValueError, match="expected steps >= 0 and repetitions >= 1"):
+        minorml.evaluate(untrained(), [{"rotation": 1.0}], **wrong)
+
+
 def test_finetune_without_steps_gives_the_meta_policy():
     trained = untrained()
     (theta,) = minorml.finetune(trained, [{"rotation": 0.0}], steps=0)

@@ -81,6 +81,13 @@ def test_vectors_are_turned_as_the_environment_turns_them():
     np.testing.assert_allclose(plots._turned(np.array([[0.0, 1.0]]), np.pi / 2), [[-1, 0]], atol=1e-9)
 
 
+def test_only_a_point_in_its_own_units_is_drawn():
+    """In others, positions would have to be turned back."""
+    assert plots.is_point(untrained().config) and not plots.is_point(untrained("cartpole/norml").config)
+    assert not any(plots.is_point(untrained(**scaled).config)
+                   for scaled in ({"obs_scale": (0.5, 0.5)}, {"action_scale": (2.0, 2.0)}))
+
+
 @pytest.mark.parametrize("name", ["point/norml", "point/norml-no-offset", "point-sparse/norml", "point-goal/norml"])
 def test_figures_of_the_point_agent(tmp_path, name):
     trained = untrained(name, horizon=3)

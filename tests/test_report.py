@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 from test_train import small
@@ -156,4 +157,18 @@ def test_wrong_folders(sweep, tmp_path, capsys):
     shutil.copytree(sweep / "point-norml-0", tmp_path / "again")
     with pytest.raises(RunError, match="the same configuration and seed as"):
         report([sweep, tmp_path], tmp_path / "page", progress=False)
+        report([sweep, tmp_path], tmp_path / "page", progress=False)
     assert not (tmp_path / "page").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="expected a folder; there is a file of that name"):
+        report([sweep], tmp_path / "file", progress=False)
+
+
+def test_a_run_whose_environment_is_not_here(tmp_path):
+    """Of somebody's own `make_envs`: its curve is on the page, and why it was not evaluated."""
+    config = dataclasses.replace(small("point/dr"), env="my:Robot-v0")
+    minorml.train(config, tmp_path / "run", progress=False,
+                  make_envs=lambda n: gymnasium.make_vec("envs:minorml/PointRotation-v0", num_envs=n))
+    text = report([tmp_path / "run"], tmp_path / "page", tasks=2, repetitions=1, progress=False).read_text()
+    assert "# Results: Robot-v0" in text and "](Robot-v0-learning.png)" in text
+    assert "not evaluated: env: cannot make 'my:Robot-v0'" in text

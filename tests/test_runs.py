@@ -97,6 +97,22 @@ def test_resume_with_another_configuration_shows_the_difference(tmp_path):
         train(tmp_path / "run", resume=True, fields=dict(outer_rate=0.5))
 
 
+def test_a_row_that_was_not_written_to_its_end_is_none(tmp_path):
+    train(tmp_path / "run")
+    metrics = tmp_path / "run/metrics.csv"
+    metrics.write_bytes(metrics.read_bytes()[:-20])
+    assert Run(tmp_path / "run").metrics() == minorml.load(tmp_path / "run").metrics != []
+
+
+def test_resume_says_that_the_code_has_changed(tmp_path, monkeypatch, capsys):
+    train(tmp_path / "run")
+    train(tmp_path / "run", resume=True)
+    assert "commit" not in capsys.readouterr().err
+    monkeypatch.setattr("minorml.runs.commit", lambda: "another")
+    train(tmp_path / "run", resume=True)
+    assert "goes on at another" in capsys.readouterr().err
+
+
 def test_an_existing_run_is_refused_or_replaced(tmp_path):
     train(tmp_path / "run")
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}

@@ -4,19 +4,21 @@ import dataclasses
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 
 import pytest
 from gymnasium.vector import SyncVectorEnv
 from test_foreign import Slope
 from test_train import flat, small
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import minorml
 from minorml.learner import make_learner
 from minorml.presets import preset
 from minorml.team import Team
 from minorml.train import initial_state, iterate
-from minorml.work import Share, draw_tasks, in_threads
+from minorml.work import Share, draw_tasks, in_threads, one_blas_thread
 
 CHEETAH = dataclasses.replace(preset("cheetah-small/norml"), num_trajectories=2, horizon=8, hidden=(4,),
                               laf_hidden=(4,), iterations=2)
@@ -57,6 +59,21 @@ def test_the_same_bytes_for_any_number_of_threads_in_a_worker(config, threads, m
     with ThreadPoolExecutor(threads) as executor:
         monkeypatch.setattr("minorml.work._threads", lambda: executor)
         assert outcome(config) == alone
+
+
+def test_blas_has_its_threads_again_when_all_have_left():
+    """Whoever leaves first: with each entering and leaving for itself, the first would take the others' limit away."""
+    def threads():
+        return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+    with threadpool_limits(2):
+        first, second = ExitStack(), ExitStack()
+        first.enter_context(one_blas_thread)
+        second.enter_context(one_blas_thread)
+        first.close()
+        assert threads() == {1}
+        second.close()
+        assert threads() == {2}
 
 
 def test_an_error_in_any_thread_is_raised_when_all_have_stopped(monkeypatch):
