@@ -92,7 +92,8 @@ def test_any_number_of_threads_gives_the_same_bits():
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_number_of_threads():
+def test_number_of_threads(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for given, copies, expected in [(None, 1, 1), (3, 2, 2), (2, 5, 2), (None, os.cpu_count() + 1, os.cpu_count())]:
         vector = gymnasium.make_vec(ID, num_envs=copies, num_threads=given)
         assert vector.num_threads == expected
