@@ -85,10 +85,10 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), 
     rest = getattr(envs, "rest", lambda copies: None)
     for t in range(T):
         a, log_prob = policy.sample(thetas, s, noise[t])
-        _require_finite("action", a, living, f"step {t}", names)
+        scaled = scale_actions(a, action_scale)
+        _require_finite("action", scaled, living, f"step {t}", names)
         with _told(f"step {t}"):
-            observations, reward, terminated, truncated, _ = envs.step(
-                scale_actions(a, action_scale).reshape(M * K, -1))
+            observations, reward, terminated, truncated, _ = envs.step(scaled.reshape(M * K, -1))
             s = states[:, :, t + 1] = seen(observations)
         reward = np.reshape(reward, (M, K))
         _require_finite("observation", s, living, f"step {t}", names)

@@ -212,6 +212,7 @@ def affordable(config):
 @example("num_trajectories=" + "9" * 20)
 @example("env=.x:Y-v0")
 @example("vary=rotation=uniform:-1e308,1e308")
+@example("action_scale=1,2.65e38")  # of which 1.3 is not finite
 def test_a_command_line_trains_or_says_what_is_wrong_and_writes_nothing(text):
     tiny = dict(num_tasks=2, num_trajectories=2, hidden=4, laf_hidden=4, iterations=1)
     options = ["train", "--preset", "point/norml", *(f"--set={name}={value}" for name, value in tiny.items())]
