@@ -142,8 +142,9 @@ class Run:
         if differences:
             raise RunError(f"{self.path}: cannot resume with other versions, which give other numbers:\n  "
                            + "\n  ".join(differences))
-        if commit() != begun_at:
-            _say(f"{self.path}: begun at commit {begun_at}, goes on at {commit()}; the numbers are the same only if "
+        goes_on_at = commit()
+        if goes_on_at != begun_at:
+            _say(f"{self.path}: begun at commit {begun_at}, goes on at {goes_on_at}; the numbers are the same only if "
                  "what they depend on is")
 
     def metrics(self):
