@@ -220,16 +220,22 @@ def test_an_environment_that_fails_in_a_worker_has_its_tasks_named():
     assert not multiprocessing.active_children()
 
 
+def checkpoint_size(folder):
+    """Bytes of a checkpoint of `tiny`, of whatever iteration: they differ by some tens."""
+    minorml.train(tiny(iterations=1), folder, progress=False)
+    return max(path.stat().st_size for path in folder.rglob("*.npz"))
+
+
 @pytest.mark.parametrize("file, room", [("iteration-[0-9]*.npz", -500), ("metrics.csv", 500)])
 def test_a_file_that_cannot_grow(start, tmp_path, file, room):
     """A limit on the size of files, below a checkpoint's; or above it, where metrics.csv strikes it in the end."""
-    program = start(command(tmp_path, iterations=120))
-    program.until(lambda: rows(tmp_path) >= 3)
-    size = min(path.stat().st_size for path in tmp_path.glob("checkpoints/iteration-*.npz"))
-    resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (size + room, size + room))
+    limit, run = checkpoint_size(tmp_path / "one") + room, tmp_path / "run"
+    program = start(command(run, iterations=120))
+    program.until(lambda: rows(run) >= 3)
+    resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (limit, limit))
     assert program.wait() == 1 and "Traceback" not in program.said()
     assert re.search(rf"^minorml: failed: .*File too large.*/{file}", program.said(), re.MULTILINE), program.said()
-    assert 2 <= saved(tmp_path) < 120 and finished(tiny(iterations=120), tmp_path) == whole(tiny(iterations=120))
+    assert 2 <= saved(run) < 120 and finished(tiny(iterations=120), run) == whole(tiny(iterations=120))
 
 
 ON_A_SMALL_DISK = """
@@ -241,8 +247,7 @@ mount -o remount,size=1m "$disk"; "$@" --resume; echo "status $?"; cp -r "$disk/
 
 def test_a_full_disk(tmp_path):
     """There is room for three checkpoints and not for a fourth; then there is more."""
-    minorml.train(tiny(iterations=1), tmp_path / "one", progress=False)
-    pages = -(-max(path.stat().st_size for path in tmp_path.rglob("*.npz")) // 4096)
+    pages = -(-checkpoint_size(tmp_path / "one") // 4096)
     done = subprocess.run(["unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, "sh", tmp_path / "disk",
                            str((4 * pages + 2) * 4096), sys.executable, "-m", "minorml",
                            *command(tmp_path / "disk/run")], capture_output=True, text=True, timeout=120)
