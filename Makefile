@@ -1,6 +1,7 @@
 # Each target makes its own virtual environment in .venv and installs what it needs there.
 PYTHON ?= python3
 BIN := .venv/bin
+SHELL := bash
 DEMO ?= runs/demo
 DEMO_ITERATIONS ?= 300
 
@@ -15,7 +16,7 @@ PRESETS ?= $(ENVIRONMENT)/dr,$(ENVIRONMENT)/maml,$(ENVIRONMENT)/norml-no-laf,$(E
 SEEDS ?= 0-9
 WORKERS ?= 2
 
-.PHONY: demo results test test-oracle lint clean
+.PHONY: demo results test test-oracle test-no-jit lint clean
 
 demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotations it has not seen, draw them
 	$(BIN)/minorml train --preset point/norml --seed 0 --iterations $(DEMO_ITERATIONS) --out $(DEMO) --overwrite
@@ -31,6 +32,10 @@ test: .venv/with-test,plot,cluster  ## the whole suite
 
 test-oracle: .venv/with-test,oracle  ## the derivatives against JAX
 	$(BIN)/python -m pytest tests/test_jax_oracle.py
+
+test-no-jit: .venv/with-test,plot,cluster  ## without the JIT, what it could change
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m gradients
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "not gradients" tests/test_{kernels,mlp,policy,meta,baseline,rollout,runs}.py
 
 lint: .venv/with-dev
 	$(BIN)/ruff check
