@@ -36,14 +36,14 @@ def compile_kernel(loop):
         return numba.njit(**OPTIONS)(loop)
 
 
-def served_by(kernel):
-    """Decorator of a formula: serve it by this kernel, which takes the same arguments."""
+def served_by(kernel, where=lambda *args: True):
+    """Decorator of a formula: serve it by this kernel, which takes the same arguments, `where` they fit it."""
     def decorate(formula):
         KERNELS[formula.__name__] = (formula, kernel)
 
         @functools.wraps(formula)
         def dispatch(*args):
-            return (kernel if _fast(args) else formula)(*args)
+            return (kernel if _fast(args) and where(*args) else formula)(*args)
 
         return formula if numba.config.DISABLE_JIT else dispatch
 

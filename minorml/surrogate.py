@@ -33,7 +33,7 @@ class Rows(NamedTuple):
     mixed: np.ndarray
 
 
-@served_by(surrogate_kernels.differentiate)
+@served_by(surrogate_kernels.differentiate, where=lambda form, *_: form in surrogate_kernels.FORMS)
 def differentiate(form, policy, theta, batch, advantages, twice, *clip):
     """L(θ; batch) of a surrogate `form`, and its derivatives.
 
@@ -56,6 +56,7 @@ def differentiate(form, policy, theta, batch, advantages, twice, *clip):
     return rows.loss.sum(axis=-1), at.vjp(rows.slope), rows.mixed, along if twice else None  # (surrogate.2)
 
 
+@surrogate_kernels.compiled_as(surrogate_kernels.LOG)
 def log_form(x, advantages, old_log_probs):
     """ℓ = A x / N, the inner surrogate of NoRML (Yang et al. 2019, Algorithm 3).
 
@@ -68,6 +69,7 @@ def log_form(x, advantages, old_log_probs):
     return Rows(loss=slope * x, slope=slope, curvature=np.zeros_like(slope), mixed=np.full_like(x, 1 / n))
 
 
+@surrogate_kernels.compiled_as(surrogate_kernels.RATIO)
 def ratio_form(x, advantages, old_log_probs):
     """ℓ = −A ρ / N with ρ = exp(x − x̄), the inner surrogate of MAML.
 
@@ -80,6 +82,7 @@ def ratio_form(x, advantages, old_log_probs):
     return Rows(loss=slope, slope=slope, curvature=slope, mixed=mixed)
 
 
+@surrogate_kernels.compiled_as(surrogate_kernels.CLIPPED)
 def clipped_form(x, advantages, old_log_probs, clip):
     """ℓ = −min(r A, clip(r, 1−ε, 1+ε) A) / N with r = exp(x − x̄), PPO's (Schulman et al. 2017, eq. 7).
 
@@ -97,6 +100,7 @@ def clipped_form(x, advantages, old_log_probs, clip):
     return Rows(loss=loss, slope=slope, curvature=slope, mixed=mixed)
 
 
+@surrogate_kernels.compiled_as(surrogate_kernels.NONE)
 def no_form(x, advantages, old_log_probs):
     """ℓ = 0: no inner step at all, for domain randomization."""
     zeros = np.zeros_like(x)

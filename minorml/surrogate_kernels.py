@@ -24,8 +24,17 @@ from .mlp_kernels import (
 )
 
 LOG, RATIO, CLIPPED, NONE = range(4)
-FORMS = {"log_form": LOG, "ratio_form": RATIO, "clipped_form": CLIPPED, "no_form": NONE}
+FORMS = {}  # form of `minorml/surrogate.py` → its number here
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+
+
+def compiled_as(number):
+    """Decorator of a form that `_row` computes too, under this number."""
+    def decorate(form):
+        FORMS[form] = number
+        return form
+
+    return decorate
 
 
 @helper
@@ -119,7 +128,7 @@ def differentiate(form, policy, theta, batch, advantages, twice, *clip):
     s, a, A, thetas = stacked(batch.states, 3), stacked(batch.actions, 3), stacked(advantages, 2), stacked(theta, 2)
     own = batch.log_probs is None
     old = A if own else stacked(batch.log_probs, 2)
-    mlp, (M, N, U), number, given = policy.mlp, a.shape, FORMS[form.__name__], batch.states.ndim == 3
+    mlp, (M, N, U), number, given = policy.mlp, a.shape, FORMS[form], batch.states.ndim == 3
     rows = rows_at_once(mlp, s)
     hs = tuple(empty_layers(*((M, N) if twice else (1, rows)), mlp.sizes, s.dtype))
     e = np.empty((M, N, U) if twice else (1, rows, U), s.dtype)

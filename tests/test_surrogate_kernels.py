@@ -117,3 +117,15 @@ def test_a_wrong_shape_is_named(name, wrong):
     batch = batch._replace(**{{"s": "states", "a": "actions"}[name]: np.zeros(wrong)}) if name != "theta" else batch
     with pytest.raises(ValueError, match=f"{name}: expected shape"):
         KERNEL(form, policy, theta, batch, A, False)
+
+
+def test_a_form_of_ones_own_takes_the_formula():
+    """Also where it has the name of one of ours."""
+    def log_form(x, advantages, old_log_probs):
+        return surrogate.log_form(x, -advantages, old_log_probs)
+
+    (_, *args, A), v = case()
+    *first, along = surrogate.differentiate(log_form, *args, A, True)
+    *expected, along_expected = FORMULA(surrogate.log_form, *args, -A, True)
+    for ours, theirs in zip([*first, *along(v)], [*expected, *along_expected(v)], strict=True):
+        assert np.array_equal(ours, theirs)
