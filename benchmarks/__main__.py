@@ -5,7 +5,7 @@ import argparse
 from threadpoolctl import threadpool_info
 
 from benchmarks import floors, kernels, memory, peers, phases, sampling, scaling, workers
-from minorml.versions import commit, versions
+from minorml.runs.machine import commit, versions
 
 ALL = {"kernels": kernels.main, "phases": phases.main, "sampling": sampling.main, "memory": memory.main,
        "workers": workers.main, "scaling": scaling.main, "floors": floors.main, "peers": peers.main}

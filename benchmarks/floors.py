@@ -10,10 +10,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.peers import fastest, our_gradient, system, teams
 from benchmarks.timing import in_turn, printed_by, spread
-from minorml.kernels import helper
-from minorml.mlp_kernels import CACHED_BYTES
-from minorml.tile_kernels import TILE_ROWS, product
-from minorml.work import Share
+from minorml.kernels.network import CACHED_BYTES
+from minorml.kernels.registry import helper
+from minorml.kernels.tile import TILE_ROWS, product
+from minorml.parallel.share import Share
 
 # The products of each pass, for layers [(n, m)] of N rows: x W is "up", dz Wᵀ "down", and xᵀ dz "across".
 
@@ -98,10 +98,10 @@ def print_rates(n=50, m=50):
 
 def print_meta_gradient(name, dtype, repetitions):
     """One row: the meta-gradient, and its products alone. That the cores share memory is not taken into account."""
-    learner, state = system(name, dtype)
-    config = learner.config
+    problem, state = system(name, dtype)
+    config = problem.config
     rows = config.num_trajectories * config.horizon
-    products = meta_gradient(shapes(learner.policy.mlp), shapes(learner.laf.mlp))
+    products = meta_gradient(shapes(problem.policy.mlp), shapes(problem.laf.mlp))
     room = [(factors(kind, rows, n, m, dtype), times) for (kind, n, m), times in Counter(products).items()]
 
     def bare():
@@ -109,7 +109,7 @@ def print_meta_gradient(name, dtype, repetitions):
             blas_repeated(*arrays, times * config.num_tasks)
 
     with teams(config) as ours_by:
-        ours = {how: our_gradient(learner, state, team) for how, team in ours_by.items()}
+        ours = {how: our_gradient(problem, state, team) for how, team in ours_by.items()}
         how = fastest(ours, repetitions // 2)
         alone, whole = in_turn(bare, ours[how], repetitions=repetitions)
     cores, work = os.cpu_count() or 1, 1e-9 * flops(products, rows) * config.num_tasks
@@ -119,15 +119,15 @@ def print_meta_gradient(name, dtype, repetitions):
 
 def print_stepping(name, repetitions):
     """One row: a rollout, the same steps with its actions but without the policy, and the policy without the steps."""
-    learner, state = system(name)
-    config = learner.config
+    problem, state = system(name)
+    config = problem.config
     thetas = np.stack([state.meta.theta] * config.num_tasks)
     with closing(Share(config, range(config.num_tasks))) as share:
         share.begin(0)
-        envs = share.learner.envs
+        envs = share.problem.envs
 
         def sample():
-            return share.learner.rollout(thetas, [np.random.default_rng(i) for i in range(config.num_tasks)])
+            return share.problem.rollout(thetas, [np.random.default_rng(i) for i in range(config.num_tasks)])
 
         trajectories = sample()
         seeds = envs.unwrapped._seeds  # of that rollout
@@ -146,11 +146,11 @@ def print_stepping(name, repetitions):
             return seen
 
         met = states[:-1].reshape(len(actions), config.num_tasks, config.num_trajectories, -1)
-        noise = np.zeros((*met.shape[1:3], learner.policy.act_dim), met.dtype)
+        noise = np.zeros((*met.shape[1:3], problem.policy.act_dim), met.dtype)
 
         def choose():
             for s in met:
-                learner.policy.sample(thetas, s, noise)
+                problem.policy.sample(thetas, s, noise)
 
         lived = np.stack(replay())[1:][alive].astype(states.dtype)
         np.testing.assert_array_equal(lived, states[1:][alive])  # the same episodes, to the last bit
@@ -164,11 +164,11 @@ FIRST_UPDATE = {  # statements of a fresh process
     "Python itself": "import time",
     "NumPy, SciPy, Gymnasium": "import numpy, scipy.linalg, scipy.special, gymnasium",
     "Numba": "import numba",
-    "minorml, its networks and environments": "from benchmarks.peers import Team, iterate, one_step, system; "
-                                              "learner, state = one_step(*system('cartpole')); "
-                                              "team = Team(learner.config)",
-    "the first iteration": "iterate(learner, team, state)",
-    "the same again": "iterate(learner, team, state)"}
+    "minorml, its networks and environments": "from benchmarks.peers import WorkerPool, iterate, one_step, system; "
+                                              "problem, state = one_step(*system('cartpole')); "
+                                              "team = WorkerPool(problem.config)",
+    "the first iteration": "iterate(problem, team, state)",
+    "the same again": "iterate(problem, team, state)"}
 
 
 def print_first_update(repetitions):

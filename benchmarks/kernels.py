@@ -4,7 +4,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.timing import in_turn, spread
-from minorml.kernels import KERNELS
+from minorml.kernels.registry import KERNELS
 from minorml.meta import Batch
 from minorml.mlp import MLP
 from minorml.policy import GaussianPolicy

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minorml.learner import make_learner
-from minorml.presets import preset
-from minorml.team import Team
-from minorml.train import initial_state, iterate
+from minorml.experiments.train import initial_state, iterate
+from minorml.parallel.workers import WorkerPool
+from minorml.rl.presets import preset
+from minorml.rl.problem import make_problem
 
 ITERATIONS = 200
 
@@ -21,12 +21,12 @@ def resident(field="VmRSS"):
 
 def main():
     config = dataclasses.replace(preset("cheetah-small/norml"), horizon=20, iterations=ITERATIONS)
-    learner = make_learner(config, 1)
-    state, samples = initial_state(learner), []
-    learner.envs.close()
-    with Team(config) as team:
+    problem = make_problem(config, 1)
+    state, samples = initial_state(problem), []
+    problem.envs.close()
+    with WorkerPool(config) as team:
         for _ in range(ITERATIONS):
-            state, _ = iterate(learner, team, state)
+            state, _ = iterate(problem, team, state)
             samples.append(resident())
     slope = np.polyfit(np.arange(ITERATIONS // 2), samples[ITERATIONS // 2:], 1)[0]
     print(f"### Memory over {ITERATIONS} iterations of the half cheetah\n")

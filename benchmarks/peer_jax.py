@@ -185,13 +185,13 @@ def iteration(meta, moments, count, rate, starts, noises, tasks, *, system, size
     post = jax.vmap(flat)(fields, (alive * (A - centre) / std).astype(dtype))
     for _ in range(outer_steps):
         _, g = meta_gradient(meta, pre, post, sizes, laf_sizes, clip, shape)
-        g = shorten(g, max_gradient_norm)
+        g = clip_by_global_norm(g, max_gradient_norm)
         count = count + 1
         meta, moments = adam(meta, moments, count, rate, g)
     return meta, moments, count, jnp.mean(jnp.sum(rewards, -1))
 
 
-def shorten(g, longest):
+def clip_by_global_norm(g, longest):
     learned = g._replace(alpha=jnp.zeros_like(g.alpha))
     norm = jnp.sqrt(sum(jnp.sum(x * x) for x in learned))
     return jax.tree.map(lambda x: x * jnp.minimum(1, longest / norm), learned)

@@ -13,28 +13,30 @@ import numpy as np
 
 from benchmarks.systems import balancing, start
 from benchmarks.timing import in_turn, printed_by, spread
-from minorml.baseline import pooled
-from minorml.presets import preset
-from minorml.team import Team
-from minorml.train import iterate
-from minorml.work import TRAIN, Share, draw_tasks, stack, stream
+from minorml.experiments.train import iterate
+from minorml.parallel.adaptation import stack
+from minorml.parallel.share import Share
+from minorml.parallel.workers import WorkerPool
+from minorml.rl.baseline import pooled
+from minorml.rl.presets import preset
+from minorml.rl.streams import TRAIN, draw_tasks, stream
 
 
 def system(name, dtype="float32"):
-    """(learner, state); cart-pole with a policy under which every episode is full."""
+    """(problem, state); cart-pole with a policy under which every episode is full."""
     return balancing(dtype=dtype) if name == "cartpole" else start(
         dataclasses.replace(preset(f"{name}/norml"), dtype=dtype))
 
 
-def one_step(learner, state):
+def one_step(problem, state):
     """The same with one outer step."""
-    return learner._replace(config=dataclasses.replace(learner.config, outer_steps=1)), state
+    return problem._replace(config=dataclasses.replace(problem.config, outer_steps=1)), state
 
 
 @contextmanager
 def teams(config):
     """This process, and two of our own."""
-    with Team(config) as here, Team(config, workers=2) as two:
+    with WorkerPool(config) as here, WorkerPool(config, workers=2) as two:
         yield {"1 process": here, "2 processes": two}
 
 
@@ -44,12 +46,12 @@ def fastest(calls, repetitions):
     return list(calls)[np.argmin(np.median(times, axis=1))]
 
 
-def our_gradient(learner, state, team):
+def our_gradient(problem, state, team):
     """What computes the mean meta-gradient over the tasks of the first iteration's batches, adaptation included."""
     sampled = team.sample(state.meta, 0)
-    config = learner.config
+    config = problem.config
     assert all(one.env_steps == 2 * config.num_trajectories * config.horizon for one in sampled)  # full episodes
-    mean, std = pooled([one.spread for one in sampled])
+    mean, std = pooled([one.advantages for one in sampled])
     again = state.meta._replace(theta=state.meta.theta.copy())  # not the very one, so that tasks are adapted anew
 
     def gradient():
@@ -59,42 +61,42 @@ def our_gradient(learner, state, team):
     return gradient
 
 
-def batches(learner, state):
+def batches(problem, state):
     """The batches of the first iteration, stacked over the tasks: (before adaptation, after it)."""
-    config = learner.config
+    config = problem.config
     with closing(Share(config, range(config.num_tasks))) as share:
         sampled = share.sample(state.meta, 0)
-        pairs = share.evidence(range(config.num_tasks), state.meta, 0, *pooled([one.spread for one in sampled]))
+        pairs = share.batches(range(config.num_tasks), state.meta, 0, *pooled([one.advantages for one in sampled]))
     pre, post = stack([pre for (pre,), _ in pairs]), stack([post for _, post in pairs])
     return pre._replace(advantages=np.zeros_like(pre.log_probs)), post
 
 
-def jax_gradient(learner, state, shape):
+def jax_gradient(problem, state, shape):
     """What computes the same by JAX."""
     import jax
 
     from benchmarks import peer_jax
     meta = peer_jax.Meta(*map(jax.numpy.asarray, state.meta))
     pre, post = (peer_jax.Rows(*map(jax.numpy.asarray, (*side[:3], side.log_probs, np.ones_like(side.log_probs),
-                                                        side.advantages))) for side in batches(learner, state))
+                                                        side.advantages))) for side in batches(problem, state))
     return lambda: jax.block_until_ready(peer_jax.meta_gradient(
-        meta, pre, post, sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes, clip=learner.config.clip,
+        meta, pre, post, sizes=problem.policy.mlp.sizes, laf_sizes=problem.laf.mlp.sizes, clip=problem.config.clip,
         shape=shape))[1]
 
 
-def torch_gradient(learner, state, shape):
+def torch_gradient(problem, state, shape):
     """What computes the same by PyTorch."""
     import torch
 
     from benchmarks import peer_torch
-    meta, pre, post = (type(x)(*map(torch.tensor, x)) for x in (state.meta, *batches(learner, state)))
+    meta, pre, post = (type(x)(*map(torch.tensor, x)) for x in (state.meta, *batches(problem, state)))
     return lambda: peer_torch.meta_gradient(
-        meta, pre, post, learner.policy.mlp.sizes, learner.laf.mlp.sizes, learner.config.clip, shape)
+        meta, pre, post, problem.policy.mlp.sizes, problem.laf.mlp.sizes, problem.config.clip, shape)
 
 
 class Peer(NamedTuple):
     package: str
-    gradient: Callable  # learner, state, shape ↦ what computes the mean meta-gradient
+    gradient: Callable  # problem, state, shape ↦ what computes the mean meta-gradient
     shapes: tuple  # how it goes through the tasks; the fastest counts
 
 
@@ -103,10 +105,10 @@ PEERS = {"JAX": Peer("jax", jax_gradient, ("scan", "vmap")),
 
 
 def compare_gradients(peer, name, dtype, repetitions):
-    learner, state = system(name, dtype)
-    with teams(learner.config) as ours_by:
-        ours = {how: our_gradient(learner, state, team) for how, team in ours_by.items()}
-        theirs = {shape: PEERS[peer].gradient(learner, state, shape) for shape in PEERS[peer].shapes}
+    problem, state = system(name, dtype)
+    with teams(problem.config) as ours_by:
+        ours = {how: our_gradient(problem, state, team) for how, team in ours_by.items()}
+        theirs = {shape: PEERS[peer].gradient(problem, state, shape) for shape in PEERS[peer].shapes}
         tolerance = 1e-4 if dtype == "float32" else 1e-10  # of sums over 2,500 to 125,000 rows
         for expected in theirs.values():
             for x, y in zip(ours["2 processes"](), map(np.asarray, expected())):
@@ -116,13 +118,13 @@ def compare_gradients(peer, name, dtype, repetitions):
     print(f"| meta-gradient, {name}, {dtype} | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
 
 
-def their_iteration(learner, state, shape):
+def their_iteration(problem, state, shape):
     """What does one whole iteration by JAX, from given starts and noises or its own."""
     import jax
 
     from benchmarks import peer_jax
-    config = learner.config
-    M, T, K, U = config.num_tasks, config.horizon, config.num_trajectories, learner.policy.act_dim
+    config = problem.config
+    M, T, K, U = config.num_tasks, config.horizon, config.num_trajectories, problem.policy.act_dim
     name = "cartpole" if "CartPole" in config.env else "point-sparse" if "Sparse" in config.env else "point"
     meta = peer_jax.Meta(*map(jax.numpy.asarray, state.meta))
     zeros = jax.tree.map(jax.numpy.zeros_like, meta)
@@ -133,22 +135,22 @@ def their_iteration(learner, state, shape):
             jax.random.key(0), (M, T, K, U), "uniform" if name == "cartpole" else "zeros", config.dtype)
         return jax.block_until_ready(peer_jax.iteration(
             meta, (zeros, zeros), 0, config.outer_rate, starts, noises, tasks, system=name, shape=shape,
-            sizes=learner.policy.mlp.sizes, laf_sizes=learner.laf.mlp.sizes, discount=config.discount,
+            sizes=problem.policy.mlp.sizes, laf_sizes=problem.laf.mlp.sizes, discount=config.discount,
             clip=config.clip, outer_steps=config.outer_steps, max_gradient_norm=config.max_gradient_norm))
 
     return iteration
 
 
-def our_numbers(learner):
+def our_numbers(problem):
     """The starts and noises of our first iteration, for their program."""
-    config = learner.config
+    config = problem.config
     M, K = config.num_tasks, config.num_trajectories
     starts, noises = [], []
     with closing(Share(config, range(M))) as share:
-        envs = share.learner.envs
+        envs = share.problem.envs
         rngs = [stream(config.seed, TRAIN, 0, i) for i in range(M)]
         for _ in range(2):
-            noises.append(np.stack([rng.standard_normal((config.horizon, K, learner.policy.act_dim))
+            noises.append(np.stack([rng.standard_normal((config.horizon, K, problem.policy.act_dim))
                                     for rng in rngs]).astype(config.dtype))
             envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
             starts.append(envs.unwrapped._states.reshape(M, K, -1))
@@ -156,13 +158,13 @@ def our_numbers(learner):
 
 
 def compare_iterations(name, repetitions):
-    learner, state = system(name)
-    with teams(learner.config) as ours_by:
-        ours = {how: lambda team=team: iterate(learner, team, state) for how, team in ours_by.items()}
-        theirs = {shape: their_iteration(learner, state, shape) for shape in PEERS["JAX"].shapes}
-        first = one_step(learner, state)  # later ones go with what rounding made of the small gradients
+    problem, state = system(name)
+    with teams(problem.config) as ours_by:
+        ours = {how: lambda team=team: iterate(problem, team, state) for how, team in ours_by.items()}
+        theirs = {shape: their_iteration(problem, state, shape) for shape in PEERS["JAX"].shapes}
+        first = one_step(problem, state)  # later ones go with what rounding made of the small gradients
         after, row = iterate(first[0], ours_by["1 process"], state)
-        expected, *_, after_adaptation = their_iteration(*first, "scan")(our_numbers(learner))
+        expected, *_, after_adaptation = their_iteration(*first, "scan")(our_numbers(problem))
         np.testing.assert_allclose(row["post_return"], after_adaptation, rtol=1e-3)
         moved, as_expected = after.meta.offset - state.meta.offset, expected.offset - state.meta.offset
         assert np.corrcoef(moved, as_expected)[0, 1] > 0.99  # Adam's first steps are signs: small gradients may differ
@@ -185,20 +187,20 @@ def in_processes(*work, repetitions):
 
 
 def our_first_update():
-    learner, state = one_step(*system("cartpole"))
-    with Team(learner.config) as team:
-        iterate(learner, team, state)
+    problem, state = one_step(*system("cartpole"))
+    with WorkerPool(problem.config) as team:
+        iterate(problem, team, state)
 
 
 def their_first_update():
-    learner, state = one_step(*system("cartpole"))
-    their_iteration(learner, state, "scan")()
+    problem, state = one_step(*system("cartpole"))
+    their_iteration(problem, state, "scan")()
 
 
 def our_peak():
-    learner, state = system("cartpole")
-    with Team(learner.config) as team:
-        our_gradient(learner, state, team)()
+    problem, state = system("cartpole")
+    with WorkerPool(problem.config) as team:
+        our_gradient(problem, state, team)()
 
 
 def their_peak(peer, shape):

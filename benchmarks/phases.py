@@ -1,29 +1,30 @@
 """Where the time of one outer iteration goes, phase by phase."""
 
 import dataclasses
-import sys
 import time
 from collections import defaultdict
 from contextlib import contextmanager
 
 import numpy as np
 
-from minorml import learner, work
-from minorml.presets import preset
-from minorml.team import Team
-from minorml.train import initial_state, iterate
+from minorml.experiments import train
+from minorml.experiments.train import initial_state, iterate
+from minorml.parallel import adaptation, share
+from minorml.parallel.workers import WorkerPool
+from minorml.rl import problem
+from minorml.rl.presets import preset
 
-train_module = sys.modules["minorml.train"]  # `minorml.train` is the function
 WARM_UP = 3
 
 
 @contextmanager
 def stopwatch(spent):
     """Time the pieces that an iteration calls, one after the other; `spent[phase]` adds up seconds."""
-    pieces = {(learner, "rollout"): "roll out", (work, "estimate_advantages"): "advantages",
-              (work, "normalise"): "advantages", (work, "adapt"): "adapt",
-              (work, "outer_loss"): "outer gradient", (train_module, "_update"): "Adam"}
-    originals = {(module, name): getattr(module, name) for module, name in [*pieces, (work, "in_threads")]}
+    pieces = {(problem, "rollout"): "roll out", (share, "estimate_advantages"): "advantages",
+              (adaptation, "estimate_advantages"): "advantages", (adaptation, "normalise"): "advantages",
+              (adaptation, "adapt"): "adapt", (adaptation, "outer_loss"): "outer gradient", (train, "_update"): "Adam"}
+    in_turn = [(module, "in_threads") for module in (adaptation, share)]
+    originals = {(module, name): getattr(module, name) for module, name in [*pieces, *in_turn]}
 
     def timed(function, phase):
         def call(*args):
@@ -36,7 +37,8 @@ def stopwatch(spent):
             return result
         return call
 
-    work.in_threads = lambda function, items: [function(item) for item in items]
+    for module, _ in in_turn:
+        module.in_threads = lambda function, items: [function(item) for item in items]
     for (module, name), phase in pieces.items():
         setattr(module, name, timed(originals[module, name], phase))
     try:
@@ -49,11 +51,11 @@ def stopwatch(spent):
 def split(name, iterations):
     """Median seconds per iteration of each phase, and of the whole."""
     config = dataclasses.replace(preset(name), iterations=iterations + WARM_UP)
-    point = learner.make_learner(config, 1)
+    point = problem.make_problem(config, 1)
     point.envs.close()
     state = initial_state(point)
     rows = []
-    with Team(config) as team:
+    with WorkerPool(config) as team:
         for _ in range(config.iterations):
             spent = defaultdict(float)
             with stopwatch(spent):

@@ -8,22 +8,22 @@ import numpy as np
 
 from benchmarks.timing import in_turn, spread
 from envs.cheetah import FRAME_SKIP, SWAP, mujoco  # it chooses how MuJoCo draws
-from minorml.presets import preset
-from minorml.team import Team
-from minorml.train import initial_state
-from minorml.work import Share
+from minorml.experiments.train import initial_state
+from minorml.parallel.share import Share
+from minorml.parallel.workers import WorkerPool
+from minorml.rl.presets import preset
 
 STEPS = 100
 
 
 def main():
     config = dataclasses.replace(preset("cheetah/dr"), horizon=STEPS)
-    with (closing(Share(config, range(config.num_tasks))) as share, Team(config, workers=2) as processes,
+    with (closing(Share(config, range(config.num_tasks))) as share, WorkerPool(config, workers=2) as processes,
           ThreadPoolExecutor() as pool):
-        envs = share.learner.envs.unwrapped
-        meta = initial_state(share.learner).meta
+        envs = share.problem.envs.unwrapped
+        meta = initial_state(share.problem).meta
         starts = start_states(share)
-        trajectories = share.learner.rollout(np.stack([meta.theta] * config.num_tasks), share.begin(0)[1])
+        trajectories = share.problem.rollout(np.stack([meta.theta] * config.num_tasks), share.begin(0)[1])
         last = envs._now.copy()
         lengths = np.concatenate([one.alive.sum(axis=1) for one in trajectories])
         actions = np.clip(np.concatenate([one.actions for one in trajectories]).astype(np.float64), -1, 1)
@@ -61,7 +61,7 @@ def main():
 def start_states(share):
     """The states that the first iteration's rollout starts from: (N, 18)."""
     _, rngs = share.begin(0)
-    config, envs = share.learner.config, share.learner.envs
+    config, envs = share.problem.config, share.problem.envs
     for rng in rngs:
         rng.standard_normal((STEPS, config.num_trajectories, 6))  # a rollout draws its noise first
     envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=config.num_trajectories)])

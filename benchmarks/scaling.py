@@ -9,10 +9,10 @@ from benchmarks import floors
 from benchmarks.systems import start
 from benchmarks.timing import in_turn, spread
 from minorml.meta import Batch
+from minorml.parallel.adaptation import adapt_group, groups, outer_all
 from minorml.policy import GaussianPolicy
-from minorml.presets import preset
+from minorml.rl.presets import preset
 from minorml.surrogate import differentiate, ratio_form
-from minorml.work import adapt_group, groups, outer_all
 
 
 def check_second_order(policy, theta, batch, A, v, h=1e-5):
@@ -44,21 +44,21 @@ def print_second_order(name, policy, rows, dtype, repetitions=30):
 
 def meta_gradient(rows=1000, tasks=1, width=50):
     """What computes a meta-gradient of cart-pole's NoRML, of every task, from random transitions."""
-    learner, state = start(dataclasses.replace(
+    problem, state = start(dataclasses.replace(
         preset("cartpole/norml"), hidden=(width,) * 2, laf_hidden=(width,) * 2, log_std=0.0))
-    rng, S, U = np.random.default_rng(0), learner.policy.obs_dim, learner.policy.act_dim
+    rng, S, U = np.random.default_rng(0), problem.policy.obs_dim, problem.policy.act_dim
 
     def batch():
         s, a, next_s, A = (rng.normal(size=shape).astype(np.float32) for shape in (
             (rows, S), (rows, U), (rows, S), rows))
-        return Batch(s, a, next_s, A, learner.policy.log_prob(state.meta.theta, s, a))
+        return Batch(s, a, next_s, A, problem.policy.log_prob(state.meta.theta, s, a))
 
     pre, post = [[batch()] for _ in range(tasks)], [batch() for _ in range(tasks)]
 
     def gradient():
         for group in groups(pre):
-            _, theta, pullback = adapt_group(learner, state.meta, pre, group)
-            _, g_post, _ = outer_all(learner, theta, post[group])
+            _, theta, pullback = adapt_group(problem, state.meta, pre, group)
+            _, g_post, _ = outer_all(problem, theta, post[group])
             pullback(g_post)
 
     return gradient

@@ -10,16 +10,16 @@ import numpy as np
 
 from benchmarks.systems import balancing, start
 from benchmarks.timing import in_turn, spread
-from minorml.presets import preset
-from minorml.team import Team
-from minorml.train import iterate
+from minorml.experiments.train import iterate
+from minorml.parallel.workers import WorkerPool
+from minorml.rl.presets import preset
 
 
-def speed_up(name, learner, state, repetitions):
+def speed_up(name, problem, state, repetitions):
     """One row: an iteration by one process of ours, against two processes and against two threads, in turn."""
-    with (Team(learner.config, workers=1) as one, Team(learner.config, workers=2) as processes,
-          ThreadPoolExecutor(2) as pool, Team(learner.config, executor=pool) as threads):
-        calls = [lambda team=team: iterate(learner, team, state) for team in (one, processes, threads)]
+    with (WorkerPool(problem.config, workers=1) as one, WorkerPool(problem.config, workers=2) as processes,
+          ThreadPoolExecutor(2) as pool, WorkerPool(problem.config, executor=pool) as threads):
+        calls = [lambda team=team: iterate(problem, team, state) for team in (one, processes, threads)]
         thetas = [call()[0].meta.theta for call in calls]
         np.testing.assert_array_equal(thetas[1:], thetas[:1] * 2)  # the same numbers first
         alone, *shared = in_turn(*calls, repetitions=repetitions, warm_up=1)
@@ -27,7 +27,7 @@ def speed_up(name, learner, state, repetitions):
     print(f"| {name} | {spread(alone)} | {' | '.join(cells)} |")
 
 
-def overhead(learner, state, repetitions=30):
+def overhead(problem, state, repetitions=30):
     """An iteration of the point agent by everyone who could do it, against doing it here."""
     def executors(stack):
         yield "2 threads", dict(executor=stack.enter_context(ThreadPoolExecutor(2)), workers=2)
@@ -40,10 +40,10 @@ def overhead(learner, state, repetitions=30):
         cluster = stack.enter_context(LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50))
         yield "2 Dask workers", dict(scheduler=cluster.scheduler_address)
 
-    with ExitStack() as stack, Team(learner.config) as here:
+    with ExitStack() as stack, WorkerPool(problem.config) as here:
         for name, who in executors(stack):
-            with Team(learner.config, **who) as team:
-                a, b = in_turn(lambda: iterate(learner, here, state), lambda: iterate(learner, team, state),
+            with WorkerPool(problem.config, **who) as team:
+                a, b = in_turn(lambda: iterate(problem, here, state), lambda: iterate(problem, team, state),
                                repetitions=repetitions)
             print(f"| {name} | {spread(a)} | {spread(b)} | {1e3 * np.median(b - a):+.1f} |")
 
@@ -63,19 +63,19 @@ class Instant(Executor):
         return future
 
 
-def coordinate(learner, state, workers):
+def coordinate(problem, state, workers):
     """Seconds and bytes per iteration that coordinating takes, if every worker (with one task) answered at once."""
-    config = dataclasses.replace(learner.config, num_tasks=workers)
+    config = dataclasses.replace(problem.config, num_tasks=workers)
     instant = Instant()
-    with Team(dataclasses.replace(config, num_tasks=1)) as one:
+    with WorkerPool(dataclasses.replace(config, num_tasks=1)) as one:
         sampled = one.sample(state.meta, 0)
         parts = one.gradients(state.meta, state.meta, 0, 0.0, 1.0)
     instant.answers = {"sample": pickle.dumps(sampled), "gradients": pickle.dumps(parts)}
-    team = Team(config, executor=instant, workers=workers)
+    team = WorkerPool(config, executor=instant, workers=workers)
     begun = time.perf_counter()
     repetitions = max(3, 300 // workers)
     for _ in range(repetitions):
-        iterate(learner._replace(config=config), team, state)
+        iterate(problem._replace(config=config), team, state)
     return (time.perf_counter() - begun) / repetitions, instant.bytes / repetitions
 
 

@@ -1,7 +1,7 @@
 """minorml: meta-reinforcement learning that adapts without rewards, every derivative by hand.
 
-    θ_i = θ + θ_off − α ∘ ∇_θ L_in(θ; D_i^train)                     adapt                       (meta.1)
-    min over θ, θ_off, ψ, α of the mean over tasks of L_out(θ_i; D_i^test)
+    θ_i = θ + θ_off − α ∘ ∇_θ L_in(θ; D_i^pre)                       adapt                       (meta.1)
+    min over θ, θ_off, ψ, α of the mean over tasks of L_out(θ_i; D_i^post)
 
 Letters, the same in every module:
 
@@ -13,30 +13,31 @@ Letters, the same in every module:
     dx        ∂L/∂x
     Rx        the derivative of x along a direction (Pearlmutter's R-operator); Rdx that of dx
 
-Reading order, which is also the order of imports:
+Reading order, which is also the order of imports, room by room:
 
-    mlp → gaussian → policy → advantage → surrogate → meta → methods            the mathematics
-    baseline → rollout → adam → tasks → config → presets                        what training needs
-    signals → checkpoints → learner → work → team → replay → versions → runs    files and workers
-    train → finetune → sweep → video → statistics → plots → origin → report → __main__    the algorithms and the program
+    mlp → gaussian → policy → advantage → surrogate → meta → methods                        the mathematics
+    rl/           baseline → rollout → adam → tasks → streams → config → presets → problem  what training needs
+    parallel/     threads → adaptation → share → signals → workers                          the work, and who does it
+    runs/         progress → checkpoints → failures → machine → directory                   runs on disk
+    experiments/  train → finetune → sweep → video → statistics → plots → reproduction → report
+    commands/     values → training → adapting → showing → __main__                         the command line
 
-The `…kernels` hold compiled forms of formulas that stand in these modules; `gradcheck` is for testing derivatives, ours
-and yours.
+`kernels/` holds compiled forms of formulas that stand in these modules; `gradcheck` tests derivatives, ours and yours.
 """
 
 __version__ = "0.1.0"
 
 from .advantage import AdvantageNetwork
-from .config import Config
-from .finetune import evaluate, finetune
+from .experiments.finetune import evaluate, finetune
+from .experiments.train import Trained, load, train
 from .meta import Batch, MetaParameters, adapt, meta_gradient, outer_loss
 from .methods import METHODS
+from .parallel.signals import Stopped
+from .parallel.workers import WorkerError
 from .policy import GaussianPolicy
-from .presets import PRESETS, preset
-from .runs import RunError
-from .signals import Stopped
-from .team import WorkerError
-from .train import Trained, load, train
+from .rl.config import Config
+from .rl.presets import PRESETS, preset
+from .runs.directory import RunError
 
 __all__ = ["AdvantageNetwork", "Batch", "Config", "GaussianPolicy", "METHODS", "MetaParameters", "PRESETS", "RunError",
            "Stopped", "Trained", "WorkerError", "adapt", "evaluate", "finetune", "load", "meta_gradient", "outer_loss",

@@ -83,7 +83,7 @@ def learned(laf, psi, batch):
 
 
 def estimated(laf, psi, batch):
-    """A = Â, estimated from rewards (`minorml/baseline.py`) and given with the batch. ψ plays no part."""
+    """A = Â, estimated from rewards (`minorml/rl/baseline.py`) and given with the batch. ψ plays no part."""
     if batch.advantages is None:
         raise ValueError("batch.advantages: this method adapts from rewards and needs (N,) advantages; given None")
     return batch.advantages, lambda w: np.zeros(w.shape[:-1] + psi.shape, psi.dtype)

@@ -1,10 +1,10 @@
 """The heart: one adaptation step, and the gradient of what comes after it.
 
-    θ_i = θ + θ_off − α ∘ ∇_θ L_in(θ; D_i^train)                                                 (meta.1)
+    θ_i = θ + θ_off − α ∘ ∇_θ L_in(θ; D_i^pre)                                                 (meta.1)
 
 adapts the policy to task i (Yang et al. 2019, Algorithm 3; without θ_off and with rewards in L_in it is
 MAML, Finn et al. 2017, with the step sizes of Meta-SGD, Li et al. 2017). L_in is a surrogate
-(surrogate.1) whose advantages may be learned, A_ψ. After it, the outer loss L_out(θ_i; D_i^test) is PPO's
+(surrogate.1) whose advantages may be learned, A_ψ. After it, the outer loss L_out(θ_i; D_i^post) is PPO's
 (surrogate.6). We want its gradient in all that (meta.1) is made of: θ, θ_off, ψ and α.
 
 Let g = ∇L_in(θ), g' = ∇L_out(θ_i), H = ∇²L_in(θ), and v = α ∘ g'. Then
@@ -87,7 +87,7 @@ def _adapt_once(policy, laf, method, meta, batch):
     """(meta.1) and its pullback (meta.2)–(meta.5)."""
     _check_rows("pre", batch)
     advantages, advantage_vjp = method.advantage(laf, meta.psi, batch)
-    _, g, mixed, along = differentiate(method.surrogate, policy, meta.theta, batch, advantages, True)  # of L_in at θ
+    _, g, dslope_dA, along = differentiate(method.surrogate, policy, meta.theta, batch, advantages, True)  # of L_in
     theta_i = meta.theta + meta.offset - meta.alpha * g
 
     def pullback(g_post):
@@ -95,7 +95,7 @@ def _adapt_once(policy, laf, method, meta, batch):
         return MetaParameters(
             theta=g_post - Hv,
             offset=g_post,
-            psi=-advantage_vjp(mixed * Rx),
+            psi=-advantage_vjp(dslope_dA * Rx),
             alpha=-g * g_post,
         )
 
@@ -117,12 +117,12 @@ class Outer(NamedTuple):
 
 
 def outer_loss(policy, theta_i, post, clip=0.2):
-    """L_out(θ_i; D_i^test) and its gradient: PPO's clipped surrogate (surrogate.6). `post.advantages` is needed."""
+    """L_out(θ_i; D_i^post) and its gradient: PPO's clipped surrogate (surrogate.6). `post.advantages` is needed."""
     if post.advantages is None:
         raise ValueError("post.advantages: the outer loss needs (N,) advantages; given None")
     _check_rows("post", post)
-    loss, gradient, mixed, _ = differentiate(clipped_form, policy, theta_i, post, post.advantages, False, clip)
-    return Outer(loss, gradient, np.mean(mixed == 0, axis=-1))
+    loss, gradient, dslope_dA, _ = differentiate(clipped_form, policy, theta_i, post, post.advantages, False, clip)
+    return Outer(loss, gradient, np.mean(dslope_dA == 0, axis=-1))
 
 
 def meta_gradient(policy, laf, method, meta, pre, post, clip=0.2):

@@ -11,7 +11,7 @@ so each is a scalar function ℓ, and four numbers per row say all about it:
     loss       ℓ
     slope      ∂ℓ/∂x       ∇L  = Σ_n slope_n ∇x_n                                            (surrogate.2)
     curvature  ∂²ℓ/∂x²     ∇²L v = Σ_n slope_n ∇²x_n v + curvature_n (∇x_n · v) ∇x_n         (surrogate.3)
-    mixed      ∂²ℓ/∂x∂A    how the slope moves with the advantage, for the gradient in ψ
+    dslope_dA  ∂²ℓ/∂x∂A    how the slope moves with the advantage, for the gradient in ψ
 
 x̄ stands for the log-probabilities under the parameters that sampled the batch, held constant.
 """
@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import surrogate_kernels
-from .kernels import served_by
+from .kernels import surrogate as compiled
+from .kernels.registry import served_by
 
 
 class Rows(NamedTuple):
@@ -30,10 +30,10 @@ class Rows(NamedTuple):
     loss: np.ndarray
     slope: np.ndarray
     curvature: np.ndarray
-    mixed: np.ndarray
+    dslope_dA: np.ndarray
 
 
-@served_by(surrogate_kernels.differentiate, where=lambda form, *_: form in surrogate_kernels.FORMS)
+@served_by(compiled.differentiate, where=lambda form, *_: form in compiled.FORMS)
 def differentiate(form, policy, theta, batch, advantages, twice, *clip):
     """L(θ; batch) of a surrogate `form`, and its derivatives.
 
@@ -41,7 +41,7 @@ def differentiate(form, policy, theta, batch, advantages, twice, *clip):
     -------
     loss : L, a number
     gradient : ∇L, (P,)
-    mixed : ∂²ℓ/∂x∂A of each row, (N,)
+    dslope_dA : ∂²ℓ/∂x∂A of each row, (N,)
     along : v (P,) ↦ (∇x_n · v of each row, (N,); ∇²L v, (P,)), or None unless `twice`
 
     As in `minorml/policy.py`, everything may have an axis of tasks before the others.
@@ -53,10 +53,10 @@ def differentiate(form, policy, theta, batch, advantages, twice, *clip):
         tangent = at.along(v)
         return tangent.log_prob, tangent.vjp(rows.slope, rows.curvature * tangent.log_prob)  # (surrogate.3)
 
-    return rows.loss.sum(axis=-1), at.vjp(rows.slope), rows.mixed, along if twice else None  # (surrogate.2)
+    return rows.loss.sum(axis=-1), at.vjp(rows.slope), rows.dslope_dA, along if twice else None  # (surrogate.2)
 
 
-@surrogate_kernels.compiled_as(surrogate_kernels.LOG)
+@compiled.compiled_as(compiled.LOG)
 def log_form(x, advantages, old_log_probs):
     """ℓ = A x / N, the inner surrogate of NoRML (Yang et al. 2019, Algorithm 3).
 
@@ -66,10 +66,10 @@ def log_form(x, advantages, old_log_probs):
     """
     n = x.shape[-1]
     slope = advantages / n
-    return Rows(loss=slope * x, slope=slope, curvature=np.zeros_like(slope), mixed=np.full_like(x, 1 / n))
+    return Rows(loss=slope * x, slope=slope, curvature=np.zeros_like(slope), dslope_dA=np.full_like(x, 1 / n))
 
 
-@surrogate_kernels.compiled_as(surrogate_kernels.RATIO)
+@compiled.compiled_as(compiled.RATIO)
 def ratio_form(x, advantages, old_log_probs):
     """ℓ = −A ρ / N with ρ = exp(x − x̄), the inner surrogate of MAML.
 
@@ -77,12 +77,12 @@ def ratio_form(x, advantages, old_log_probs):
 
     At θ = θ̄ the gradient is that of −A x/N; the Hessian has the outer products −A ∇x ∇xᵀ/N besides.
     """
-    mixed = -ratio(x, old_log_probs) / x.shape[-1]
-    slope = advantages * mixed
-    return Rows(loss=slope, slope=slope, curvature=slope, mixed=mixed)
+    dslope_dA = -ratio(x, old_log_probs) / x.shape[-1]
+    slope = advantages * dslope_dA
+    return Rows(loss=slope, slope=slope, curvature=slope, dslope_dA=dslope_dA)
 
 
-@surrogate_kernels.compiled_as(surrogate_kernels.CLIPPED)
+@compiled.compiled_as(compiled.CLIPPED)
 def clipped_form(x, advantages, old_log_probs, clip):
     """ℓ = −min(r A, clip(r, 1−ε, 1+ε) A) / N with r = exp(x − x̄), PPO's (Schulman et al. 2017, eq. 7).
 
@@ -94,13 +94,13 @@ def clipped_form(x, advantages, old_log_probs, clip):
     r = ratio(x, old_log_probs)
     bound = np.where(advantages.real >= 0, 1 + clip, 1 - clip).astype(r.real.dtype)
     outside = np.where(advantages.real >= 0, r.real > bound, r.real < bound)  # a NaN is not outside: it must show
-    mixed = np.where(outside, 0, -r / x.shape[-1])
-    slope = advantages * mixed
+    dslope_dA = np.where(outside, 0, -r / x.shape[-1])
+    slope = advantages * dslope_dA
     loss = np.where(outside, -advantages * bound / x.shape[-1], slope)
-    return Rows(loss=loss, slope=slope, curvature=slope, mixed=mixed)
+    return Rows(loss=loss, slope=slope, curvature=slope, dslope_dA=dslope_dA)
 
 
-@surrogate_kernels.compiled_as(surrogate_kernels.NONE)
+@compiled.compiled_as(compiled.NONE)
 def no_form(x, advantages, old_log_probs):
     """ℓ = 0: no inner step at all, for domain randomization."""
     zeros = np.zeros_like(x)

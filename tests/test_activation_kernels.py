@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minorml.activation_kernels import _tanh
+from minorml.kernels.activation import _tanh
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minorml import adam
+from minorml.rl import adam
 
 
 def test_first_step_is_the_sign_of_the_gradient():
@@ -38,11 +38,11 @@ def test_float32_stays_float32_and_nothing_is_written_to():
 @pytest.mark.parametrize("dtype, size", [("float32", 1.0), ("float32", 1e30), ("float64", 1e200)])
 def test_a_long_gradient_keeps_its_direction_and_a_short_one_its_bytes(dtype, size):
     vectors = [np.array(x, dtype) * np.dtype(dtype).type(size) for x in ([3.0, 0.0], [-4.0], [12.0, 0.0])]
-    shortened, norm = adam.shorten(vectors, 0.5 * size)
+    shortened, norm = adam.clip_by_global_norm(vectors, 0.5 * size)
     assert norm == pytest.approx(13 * size) and [v.dtype for v in shortened] == [dtype] * 3
     for short, long in zip(shortened, vectors):
         np.testing.assert_allclose(short / size, long / size * 0.5 / 13, rtol=1e-6)
-    untouched, _ = adam.shorten(vectors, 14 * size)
+    untouched, _ = adam.clip_by_global_norm(vectors, 14 * size)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(untouched, vectors))
 
 
@@ -52,7 +52,7 @@ def test_one_long_gradient_carries_adam_32_rates_away_and_a_shortened_one_does_n
         x, moments, path = np.zeros(1), adam.Moments.zeros_like(np.zeros(1)), []
         for g in [*np.random.default_rng(0).choice([-1.0, 1.0], 2000), 1000.0, *[0.0] * 200]:
             path.append(x[0])
-            (g,), _ = adam.shorten([np.array([g])], longest)
+            (g,), _ = adam.clip_by_global_norm([np.array([g])], longest)
             x, moments = adam.step(x, g, moments, 1.0)
         return path[2000] - x[0]
 

@@ -15,8 +15,8 @@ import pytest
 from test_fuzz import TINY, contents, run_main, sample
 from test_fuzz_checkpoints import PICKLE, described, pack, unpack
 
-from minorml import checkpoints
-from minorml.runs import KEPT, Run
+from minorml.runs import checkpoints
+from minorml.runs.directory import KEPT, Run
 
 LAST = "checkpoints/iteration-000003.npz"
 SIZES = [f"--set={text}" for text in ("num_tasks=2", "num_trajectories=2", "hidden=4", "laf_hidden=4", "iterations=3")]

@@ -12,12 +12,14 @@ from test_fuzz import TINY, run_main, sample
 from test_train import flat
 
 import minorml
-from minorml import adam, checkpoints, work
-from minorml.learner import make_learner
+from minorml.experiments.train import initial_state
 from minorml.meta import outer_loss
 from minorml.methods import METHODS
-from minorml.runs import METRICS, Run, _to_arrays
-from minorml.train import initial_state
+from minorml.parallel import adaptation
+from minorml.rl import adam
+from minorml.rl.problem import make_problem
+from minorml.runs import checkpoints
+from minorml.runs.directory import METRICS, Run, _to_arrays
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Gymnasium's and NumPy's, of the numbers that these tests are about
 nan, inf = np.nan, np.inf
@@ -69,9 +71,9 @@ def train_on(name, out, method="norml"):
 
 def start(run):
     """The state that a run's directory started from."""
-    learner = make_learner(Run(run).config, 1)
-    learner.envs.close()
-    return initial_state(learner)
+    problem = make_problem(Run(run).config, 1)
+    problem.envs.close()
+    return initial_state(problem)
 
 
 def assert_nothing_done(run):
@@ -190,16 +192,16 @@ def test_an_update_that_is_not_finite_is_not_made(tmp_path, monkeypatch, iterati
     """Nor are the others of its iteration kept: rows and checkpoint are the healthy run's."""
     function, calls, place, message = SPOILS[what]
     spoil = Spoil(((iteration - 1) * TINY.outer_steps + update) * calls, *place)
-    adapt, step = work.adapt, adam.step
+    adapt, step = adaptation.adapt, adam.step
 
     def spoilt_adapt(*arguments):
         theta_i, pullback = adapt(*arguments)
         return theta_i, lambda g: spoil(pullback(g))
 
     if function == "outer_loss":
-        monkeypatch.setattr(work, "outer_loss", lambda *arguments: spoil(outer_loss(*arguments)))
+        monkeypatch.setattr(adaptation, "outer_loss", lambda *arguments: spoil(outer_loss(*arguments)))
     elif function == "pullback":
-        monkeypatch.setattr(work, "adapt", spoilt_adapt)
+        monkeypatch.setattr(adaptation, "adapt", spoilt_adapt)
     else:
         monkeypatch.setattr(adam, "step", lambda *arguments: spoil(step(*arguments)))
     run = tmp_path / "run"

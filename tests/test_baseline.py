@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minorml.baseline import estimate_advantages, features, fit, normalise
-from minorml.rollout import Trajectories
+from minorml.rl.baseline import estimate_advantages, features, fit, normalise
+from minorml.rl.rollout import Trajectories
 
 
 def trajectories(rng, lengths, horizon, obs_dim=2):

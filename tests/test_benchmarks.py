@@ -7,7 +7,7 @@ import pytest
 from benchmarks import floors, peers, sampling, scaling, timing, workers
 from benchmarks.systems import start
 from minorml.policy import GaussianPolicy
-from minorml.presets import preset
+from minorml.rl.presets import preset
 
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="what is timed is compiled code")
 

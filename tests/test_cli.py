@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minorml.__main__ import main
-from minorml.presets import PRESETS
+from minorml.rl.presets import PRESETS
 
 TINY = ["--iterations", "3", *(x for text in ("num_tasks=2", "num_trajectories=3", "hidden=4", "laf_hidden=4")
                               for x in ("--set", text))]

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from minorml.config import Config, explain_fields, parse_setting, setting
 from minorml.methods import METHODS
-from minorml.presets import PRESETS, closest, labels, preset
+from minorml.rl.config import Config, explain_fields, parse_setting, setting
+from minorml.rl.presets import PRESETS, closest, labels, preset
 
 NORML = preset("point/norml")
 

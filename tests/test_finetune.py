@@ -5,15 +5,15 @@ import pytest
 from test_train import small
 
 import minorml
-from minorml.finetune import on_tasks, without_noise
-from minorml.learner import make_learner
-from minorml.tasks import grid_tasks
-from minorml.train import initial_state
+from minorml.experiments.finetune import on_tasks, without_noise
+from minorml.experiments.train import initial_state
+from minorml.rl.problem import make_problem
+from minorml.rl.tasks import grid_tasks
 
 
 def untrained(name="point/norml", **fields):
     config = small(name, **fields)
-    meta = initial_state(make_learner(config)).meta
+    meta = initial_state(make_problem(config)).meta
     return minorml.Trained(config, meta._replace(offset=meta.offset + np.float32(0.1)), [])
 
 
@@ -98,7 +98,7 @@ def test_deterministic_scores_after_each_step_are_of_the_policies_that_finetune_
     task = {"rotation": 1.0}
     scores = {s.stage: s.returns[0] for s in minorml.evaluate(trained, [task], 2, 1, deterministic=True)}
     for k in (1, 2):
-        theta = without_noise(make_learner(trained.config).policy, minorml.finetune(trained, [task], steps=k))
-        with on_tasks(trained.config, [task]) as learner:
-            (one,) = learner.rollout(theta, [np.random.default_rng(0)])
+        theta = without_noise(make_problem(trained.config).policy, minorml.finetune(trained, [task], steps=k))
+        with on_tasks(trained.config, [task]) as problem:
+            (one,) = problem.rollout(theta, [np.random.default_rng(0)])
         assert scores[f"after {k}"] == pytest.approx(one.returns.mean(), rel=1e-6)

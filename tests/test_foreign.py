@@ -7,9 +7,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import minorml
 from minorml.__main__ import main
-from minorml.learner import make_learner
-from minorml.rollout import rollout
-from minorml.runs import Run
+from minorml.rl.problem import make_problem
+from minorml.rl.rollout import rollout
+from minorml.runs.directory import Run
 
 TINY = dict(method="norml", horizon=12, num_tasks=2, num_trajectories=2, hidden=(4,), laf_hidden=(4,), iterations=2)
 
@@ -56,11 +56,11 @@ def test_gymnasiums_own(env, vary):
 
 def test_final_states_are_kept_and_dead_transitions_are_not():
     """Gymnasium resets a copy in the step after its end: that step is no transition of anybody's."""
-    learner = make_learner(SLOPE, make_envs=make_slopes)
-    learner.envs.set_attr("tilt", 0.5)
-    theta = learner.policy.init(np.random.default_rng(0), -1.0, np.float64)
+    problem = make_problem(SLOPE, make_envs=make_slopes)
+    problem.envs.set_attr("tilt", 0.5)
+    theta = problem.policy.init(np.random.default_rng(0), -1.0, np.float64)
     rngs = [np.random.default_rng(i) for i in range(2)]
-    (one, _) = rollout(learner.envs, learner.policy, np.stack([theta] * 2), 30, rngs)
+    (one, _) = rollout(problem.envs, problem.policy, np.stack([theta] * 2), 30, rngs)
     assert (one.alive.sum(axis=1) < 30).all()
     batch = one.batch()
     expected = batch.states + 0.3 * np.stack([batch.states[:, 1], batch.actions[:, 0] + 0.5], axis=1)
@@ -71,7 +71,7 @@ def test_final_states_are_kept_and_dead_transitions_are_not():
 
 def test_scales():
     """The policy sees observations divided, and the environment gets actions multiplied."""
-    plain = make_learner(SLOPE, make_envs=make_slopes)
+    plain = make_problem(SLOPE, make_envs=make_slopes)
     theta = plain.policy.init(np.random.default_rng(0), -1.0, np.float64)
 
     def sample(**scales):

@@ -23,11 +23,11 @@ from test_train import small
 
 import minorml
 from minorml.__main__ import main
-from minorml.config import Config, from_json, parse_setting
-from minorml.learner import make_learner
-from minorml.runs import METRICS, Run, RunError
-from minorml.tasks import Uniform, parse, sample_tasks
-from minorml.train import State, initial_state
+from minorml.experiments.train import State, initial_state
+from minorml.rl.config import Config, from_json, parse_setting
+from minorml.rl.problem import make_problem
+from minorml.rl.tasks import Uniform, parse, sample_tasks
+from minorml.runs.directory import METRICS, Run, RunError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of overflows
 
@@ -56,9 +56,9 @@ def sample():
         with pytest.raises(FloatingPointError, match="after the update"):
             minorml.train(TINY, f"{folder}/failed", progress=False, outer_rate=1e300)
         (failure,) = Path(folder, "failed/failures").iterdir()
-        learner = make_learner(TINY, 1)
-        learner.envs.close()
-        return Sample(contents(Path(folder, "run")), initial_state(learner), failure.read_bytes())
+        problem = make_problem(TINY, 1)
+        problem.envs.close()
+        return Sample(contents(Path(folder, "run")), initial_state(problem), failure.read_bytes())
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from test_fuzz import TINY, contents, directory, json_values, mutated, promptly, replaced, run_main, sample
 from test_train import flat
 
-from minorml import checkpoints
-from minorml.runs import Run, _to_arrays
+from minorml.runs import checkpoints
+from minorml.runs.directory import Run, _to_arrays
 
 LAST, BEFORE = "checkpoints/iteration-000003.npz", "checkpoints/iteration-000002.npz"
 MANIFEST = "manifest.npy"

@@ -8,16 +8,27 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A module imports only what stands before it. (`gradcheck` stands alone; `__init__` gathers them all.)
+# A room imports only what stands before it, and so does a module inside its room. (`gradcheck` stands alone; `__init__`
+# gathers them all.)
 READING_ORDER = """
-    kernels tile_kernels activation_kernels mlp_kernels mlp gaussian policy advantage
-    surrogate_kernels surrogate meta methods
-    baseline rollout adam tasks config presets progress signals checkpoints
-    learner work team replay versions runs train finetune sweep video statistics plots
-    origin report __main__
+    kernels.registry kernels.recurrences kernels.tile kernels.activation kernels.network kernels.surrogate
+    mlp gaussian policy advantage surrogate meta methods
+    rl.baseline rl.rollout rl.adam rl.tasks rl.streams rl.config rl.presets rl.problem
+    parallel.threads parallel.adaptation parallel.share parallel.signals parallel.workers
+    runs.progress runs.checkpoints runs.failures runs.machine runs.directory
+    experiments.train experiments.finetune experiments.sweep experiments.video
+    experiments.statistics experiments.plots experiments.reproduction experiments.report
+    commands.values commands.training commands.adapting commands.showing __main__
 """.split()
 
-MODULES = {path.stem: path for path in sorted((ROOT / "minorml").glob("*.py"))}
+
+def name_of(path):
+    """minorml/rl/adam.py → rl.adam; a room's own __init__.py → the room."""
+    return ".".join(path.relative_to(ROOT / "minorml").with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in sorted((ROOT / "minorml").rglob("*.py"))}
+ROOMS = {name for name, path in MODULES.items() if path.stem == "__init__" and name != "__init__"}
 PACKAGE_FILES = sorted([*MODULES.values(), *(ROOT / "envs").rglob("*.py")])
 AUTODIFF = {"jax", "torch", "tensorflow", "autograd"}
 MAX_LINES = {"meta": 150}
@@ -58,29 +69,31 @@ def packages(path):
 
 
 def siblings(module):
-    """Modules of minorml that a module imports."""
-    return {name.split(".")[1] for name in imported(MODULES[module]) if name.startswith("minorml.")} & set(MODULES)
+    """Modules of minorml that a module imports: `minorml.rl.adam.step` and `minorml.rl.adam` are both rl.adam."""
+    names = {name.removeprefix("minorml.") for name in imported(MODULES[module]) if name.startswith("minorml.")}
+    return {name if name in MODULES else name.rpartition(".")[0] for name in names} & set(MODULES)
 
 
-def definitions(module):
+def definitions(stem):
     """Numbers of the equations that a module defines: a formula in a docstring, with the tag at the line's end.
 
     A number may come twice, in the overview at the head and beside the function that computes it.
     """
-    pattern = re.compile(rf"\S.*\s{{2,}}\({module}\.(\d+)\)$", re.MULTILINE)
-    return {int(number) for text in docstrings(MODULES[module]) for number in pattern.findall(text)}
+    pattern = re.compile(rf"\S.*\s{{2,}}\({stem}\.(\d+)\)$", re.MULTILINE)
+    return {int(number) for name, path in MODULES.items() if name.split(".")[-1] == stem
+            for text in docstrings(path) for number in pattern.findall(text)}
 
 
 @each_module
 def test_equations_are_numbered_without_gaps(module):
-    numbers = definitions(module)
+    numbers = definitions(module.split(".")[-1])
     assert numbers == set(range(1, len(numbers) + 1))
 
 
 @each_module
 def test_no_citation_dangles(module):
     """Every (module.k), in docstring or comment, is an equation that the module named defines."""
-    cited = re.findall(rf"\b({'|'.join(MODULES)})\.(\d+)\b", source(MODULES[module]))
+    cited = re.findall(rf"\b({'|'.join(name.split('.')[-1] for name in MODULES)})\.(\d+)\b", source(MODULES[module]))
     dangling = [f"({name}.{number})" for name, number in cited if int(number) not in definitions(name)]
     assert not dangling
 
@@ -93,6 +106,9 @@ def test_equations_are_found_at_all():
 def test_imports_never_run_upward(module):
     if module == "__init__":
         return
+    if module in ROOMS:
+        assert not siblings(module), "a room's __init__ says what it is for; names are imported from its modules"
+        return
     if module == "gradcheck":
         assert not siblings(module)
         return
@@ -102,17 +118,22 @@ def test_imports_never_run_upward(module):
 
 
 def test_the_package_tells_its_readers_the_same_order():
-    lines = [line for line in source(MODULES["__init__"]).splitlines() if "→" in line]
-    told = [name for line in lines for name in re.findall(r"\w+", line) if name in READING_ORDER]
-    assert told == [name for name in READING_ORDER if name in told]
+    told = []
+    for line in source(MODULES["__init__"]).splitlines():
+        if "→" in line:
+            room, _, rest = line.rpartition("/")
+            names = [f"{room.strip()}.{name}".lstrip(".") for name in re.findall(r"\w+", rest)]
+            told += [name if name in READING_ORDER else name.split(".")[-1] for name in names]
+    told = [name for name in told if name in READING_ORDER]
+    assert told == [name for name in READING_ORDER if not name.startswith("kernels.")]
 
 
 @each_file
 def test_packages_keep_to_themselves(path):
     """Numba stays in the kernels; minorml and envs do not know each other; every derivative is by hand."""
     names = packages(path)
-    assert "numba" not in names or path.stem.endswith("kernels")
-    assert ("envs" if path.parent.name == "minorml" else "minorml") not in names
+    assert "numba" not in names or path.parent.name == "kernels"
+    assert ("minorml" if path.parent.name == "envs" else "envs") not in names
     assert not names & (AUTODIFF | {"pickle"})
 
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 import minorml
-from minorml import activation_kernels, kernels, mlp_kernels, surrogate_kernels, tile_kernels
 from minorml.gradcheck import assert_close, assert_gradient, complex_step
-from minorml.kernels import KERNELS, compile_kernel, discounted_sums, outer_rows
+from minorml.kernels import activation, network, recurrences, surrogate, tile
+from minorml.kernels.recurrences import discounted_sums, outer_rows
+from minorml.kernels.registry import KERNELS, compile_kernel
 from minorml.mlp import tanh_times_slope, tanh_times_slope_tangent
 
 FOLDER = Path(minorml.__file__).parent
@@ -164,7 +165,7 @@ def test_every_kernel_is_compared_with_its_formula():
 def test_every_decorated_function_is_a_kernel():
     """By the source, which holds without the JIT too."""
     decorated, compiled = set(), set()
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for decorator in getattr(node, "decorator_list", []):
                 match decorator:
@@ -181,7 +182,7 @@ def test_every_decorated_function_is_a_kernel():
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 def test_no_two_compiled_functions_share_a_name():
     """Code from Numba's cache is linked by name: of two functions with one, either may be called for the other."""
-    modules = kernels, activation_kernels, mlp_kernels, surrogate_kernels, tile_kernels
+    modules = activation, network, recurrences, surrogate, tile
     functions = {id(x): x.py_func for module in modules for x in vars(module).values() if hasattr(x, "py_func")}
     names = [f"{f.__module__}.{f.__qualname__}" for f in functions.values()]
     assert len(names) > 20 and len(set(names)) == len(names), sorted(names)

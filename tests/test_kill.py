@@ -19,9 +19,9 @@ from test_foreign import SLOPE, Slope
 from test_train import small
 
 import minorml
-from minorml import checkpoints
-from minorml.runs import KEPT, Run
-from minorml.work import draw_tasks
+from minorml.rl.streams import draw_tasks
+from minorml.runs import checkpoints
+from minorml.runs.directory import KEPT, Run
 
 TINY = dict(num_tasks=2, num_trajectories=2, hidden=(4,), laf_hidden=(4,), iterations=25)
 SIZES = {"point/norml": TINY, "cartpole-small/norml": {**TINY, "horizon": 20},
@@ -169,12 +169,12 @@ def test_two_signals_do_not_wait_for_a_worker_that_hangs(start, tmp_path):
 
 @pytest.mark.parametrize("signals, iterations", [(1, 4), (2, 3)])
 def test_one_signal_waits_for_the_iteration_in_hand_and_two_do_not(tmp_path, monkeypatch, signals, iterations):
-    train = sys.modules["minorml.train"]
+    train = sys.modules["minorml.experiments.train"]
 
-    def iterate(learner, team, state, iterate=train.iterate):
+    def iterate(problem, team, state, iterate=train.iterate):
         for _ in range(signals if state.iteration == 3 else 0):
             signal.raise_signal(signal.SIGTERM)
-        return iterate(learner, team, state)
+        return iterate(problem, team, state)
 
     monkeypatch.setattr(train, "iterate", iterate)
     with pytest.raises(minorml.Stopped, match="SIGTERM"):

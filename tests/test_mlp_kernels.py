@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minorml import mlp_kernels
-from minorml.kernels import KERNELS
+from minorml.kernels import network
+from minorml.kernels.registry import KERNELS
+from minorml.kernels.tile import TILE_ROWS
 from minorml.mlp import ACTIVATIONS, MLP
-from minorml.tile_kernels import TILE_ROWS
 
 if numba.config.DISABLE_JIT:  # the loops run as Python then: as many parts, of fewer numbers
-    mlp_kernels.CACHED_BYTES = 500
+    network.CACHED_BYTES = 500
 
 PASSES = ["forward", "vjp", "jvp", "vjp_tangent"]
 

@@ -28,16 +28,18 @@ class Mutant(NamedTuple):
 
 
 UNHARMED = Mutant("", "none", "", "")
-TESTED_BY = {"activation_kernels": "mlp_kernels"}  # which it is compiled into
+TESTED_BY = {"kernels/recurrences": "kernels", "kernels/tile": "tile_kernels", "kernels/network": "mlp_kernels",
+             "kernels/activation": "mlp_kernels",  # which it is compiled into
+             "kernels/surrogate": "surrogate_kernels"}
 
 MUTANTS = [Mutant(*row) for row in [
-    ("kernels", "outer product without its second factor",
+    ("kernels/recurrences", "outer product without its second factor",
      "x[n, i] * dz[n, o]", "x[n, i]"),
-    ("kernels", "recurrence without the discount",
+    ("kernels/recurrences", "recurrence without the discount",
      "following = rows[n, t] + discount * following", "following = rows[n, t] + following"),
-    ("kernels", "reward discounted too",
+    ("kernels/recurrences", "reward discounted too",
      "following = rows[n, t] + discount * following", "following = discount * (rows[n, t] + following)"),
-    ("kernels", "returns run forward",
+    ("kernels/recurrences", "returns run forward",
      "range(rows.shape[1] - 1, -1, -1)", "range(rows.shape[1])"),
 
     ("mlp", "slope of tanh: 1 - h for 1 - h h",
@@ -66,25 +68,25 @@ MUTANTS = [Mutant(*row) for row in [
     ("mlp", "a sum over rows that forgets the last",
      "return dz.sum(axis=-2)", "return dz[..., :-1, :].sum(axis=-2)"),
 
-    ("mlp_kernels", "every task given the first one's parameters",
+    ("kernels/network", "every task given the first one's parameters",
      "return params[i % len(params)]", "return params[0]"),
-    ("mlp_kernels", "the last rows left out",
+    ("kernels/network", "the last rows left out",
      "return h[i % len(h)][n:n + rows]", "return h[i % len(h)][n:n + rows - 1]"),
-    ("activation_kernels", "f'' term halved",
+    ("kernels/activation", "f'' term halved",
      "(xs[i] + xs[i]) * hs[i] * Rhs[i]", "xs[i] * hs[i] * Rhs[i]"),
-    ("mlp_kernels", "jvp: layers below do not move",
+    ("kernels/network", "jvp: layers below do not move",
      "product(Rz, Rz, _rows(Rhs[l - 1], j, m, rows), 0, W)", "pass"),
-    ("mlp_kernels", "R{vjp}: V^T term missing",
+    ("kernels/network", "R{vjp}: V^T term missing",
      "product(Rdh, Rdh, dz, 0, V_transposed)", "pass"),
-    ("mlp_kernels", "R{vjp}: Rh^T dz term missing",
+    ("kernels/network", "R{vjp}: Rh^T dz term missing",
      "_add_product_of_columns(RdW, Rx, dz)", "pass"),
-    ("mlp_kernels", "gradient of the last part of the rows alone",
+    ("kernels/network", "gradient of the last part of the rows alone",
      "product(C, C, A, 1, B)", "product(C, np.zeros_like(C), A, 1, B)"),
-    ("tile_kernels", "a tile that leaves a row out",
+    ("kernels/tile", "a tile that leaves a row out",
      "range(whole, len(C))", "range(whole + 1, len(C))"),
-    ("tile_kernels", "S not added",
+    ("kernels/tile", "S not added",
      "before = [value for row in numbers", "before = [vector([0.0] * lanes) for row in numbers"),
-    ("tile_kernels", "columns beyond C's written",
+    ("kernels/tile", "columns beyond C's written",
      "zip(sums, places, exists * rows)", "zip(sums, places, [exists[0]] * len(places))"),
 
     ("gaussian", "log density without its log sigma",
@@ -124,12 +126,12 @@ MUTANTS = [Mutant(*row) for row in [
     ("advantage", "hvp: its weights moving",
      "self.mlp.jvp(psi, hs, v), np.zeros_like(dy))", "self.mlp.jvp(psi, hs, v), dy)"),
 
-    ("surrogate", "log form: 1/N missing in mixed",
-     "mixed=np.full_like(x, 1 / n)", "mixed=np.ones_like(x)"),
+    ("surrogate", "log form: 1/N missing in dslope_dA",
+     "dslope_dA=np.full_like(x, 1 / n)", "dslope_dA=np.ones_like(x)"),
     ("surrogate", "ratio form: outer product left out",
      "loss=slope, slope=slope, curvature=slope,", "loss=slope, slope=slope, curvature=0 * slope,"),
     ("surrogate", "ratio form: minus sign missing",
-     "mixed = -ratio(x, old_log_probs) / x.shape[-1]", "mixed = ratio(x, old_log_probs) / x.shape[-1]"),
+     "dslope_dA = -ratio(x, old_log_probs) / x.shape[-1]", "dslope_dA = ratio(x, old_log_probs) / x.shape[-1]"),
     ("surrogate", "ratio not held constant where no old log-probabilities are given",
      "x.real.copy() if old_log_probs is None", "x if old_log_probs is None"),
     ("surrogate", "clip: comparison swapped",
@@ -137,21 +139,21 @@ MUTANTS = [Mutant(*row) for row in [
     ("surrogate", "clip: bounds swapped",
      ">= 0, 1 + clip, 1 - clip)", ">= 0, 1 - clip, 1 + clip)"),
     ("surrogate", "gradient of the loss in place of its slope",
-     "at.vjp(rows.slope), rows.mixed", "at.vjp(rows.loss), rows.mixed"),
+     "at.vjp(rows.slope), rows.dslope_dA", "at.vjp(rows.loss), rows.dslope_dA"),
     ("surrogate", "Hessian without the curvature",
      "tangent.vjp(rows.slope, rows.curvature * tangent.log_prob)", "tangent.vjp(rows.slope, 0 * tangent.log_prob)"),
 
-    ("surrogate_kernels", "ratio of one where old log-probabilities are given",
+    ("kernels/surrogate", "ratio of one where old log-probabilities are given",
      "x if at_this_theta else old[i, q]", "x"),
-    ("surrogate_kernels", "clip: the upper bound lower",
+    ("kernels/surrogate", "clip: the upper bound lower",
      "r > 1 + clip", "r > 1 - clip"),
-    ("surrogate_kernels", "-1 of the log sigma gradient missing",
+    ("kernels/surrogate", "-1 of the log sigma gradient missing",
      "e[j, m + r, u]**2 - 1)", "e[j, m + r, u]**2)"),
-    ("surrogate_kernels", "layers of later rows kept over those of the first",
+    ("kernels/surrogate", "layers of later rows kept over those of the first",
      "j, m = (i, n) if kept", "j, m = (i, 0) if kept"),
-    ("surrogate_kernels", "jvp: log sigma term missing",
+    ("kernels/surrogate", "jvp: log sigma term missing",
      "Rx_row -= e[i, q, u] * Re + Rlog_std[u]", "Rx_row -= e[i, q, u] * Re"),
-    ("surrogate_kernels", "Hessian without the curvature",
+    ("kernels/surrogate", "Hessian without the curvature",
      "Rw = w * Rx_row if curved else 0.0", "Rw = 0.0"),
 
     ("methods", "MAML adapts on the log form",
@@ -175,9 +177,9 @@ MUTANTS = [Mutant(*row) for row in [
     ("meta", "psi: sign",
      "psi=-advantage_vjp(", "psi=advantage_vjp("),
     ("meta", "psi: g' in place of v",
-     "mixed * Rx)", "mixed * along(g_post)[0])"),
-    ("meta", "psi: mixed derivative missing",
-     "mixed * Rx)", "Rx)"),
+     "dslope_dA * Rx)", "dslope_dA * along(g_post)[0])"),
+    ("meta", "psi: dslope_dA missing",
+     "dslope_dA * Rx)", "Rx)"),
     ("meta", "alpha: sign",
      "alpha=-g * g_post", "alpha=g * g_post"),
     ("meta", "several steps: pullbacks in the wrong order",
@@ -208,7 +210,7 @@ def run_gradient_tests(mutant, folder):
     modules = [mutant.module] if mutant is not UNHARMED else sorted({mutant.module for mutant in MUTANTS})
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     environment |= dict(PYTHONPATH=str(folder), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", OPENBLAS_NUM_THREADS="1",
-                        NUMBA_DISABLE_JIT="0" if mutant.module in ("kernels", "tile_kernels") else "1")
+                        NUMBA_DISABLE_JIT="0" if mutant.module in ("kernels/recurrences", "kernels/tile") else "1")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "gradients", "-p", "no:cacheprovider",
                "-p", "_hypothesis_pytestplugin", "--hypothesis-profile=mutations"]
     files = [f"tests/test_{module}.py" for module in {TESTED_BY.get(module, module): None for module in modules}]

@@ -7,9 +7,9 @@ import pytest
 from test_finetune import untrained
 
 import minorml
-from minorml import plots
+from minorml.experiments import plots
 from minorml.policy import GaussianPolicy
-from minorml.runs import Run
+from minorml.runs.directory import Run
 
 pytest.importorskip("matplotlib", reason="optional extra `plot`")
 

@@ -12,12 +12,13 @@ import pytest
 from test_train import small
 
 import minorml
-from minorml.__main__ import configuration, main, parser
-from minorml.checkpoints import write_atomically
-from minorml.origin import commands
-from minorml.presets import preset
-from minorml.report import find, report
-from minorml.runs import Run, RunError
+from minorml.__main__ import main, parser
+from minorml.commands.training import configuration
+from minorml.experiments.report import find, report
+from minorml.experiments.reproduction import commands
+from minorml.rl.presets import preset
+from minorml.runs.checkpoints import write_atomically
+from minorml.runs.directory import Run, RunError
 
 pytest.importorskip("matplotlib", reason="optional extra `plot`")
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from minorml.policy import GaussianPolicy
-from minorml.rollout import rollout
-from minorml.tasks import set_tasks
+from minorml.rl.rollout import rollout
+from minorml.rl.tasks import set_tasks
 
 POLICY = GaussianPolicy(2, 2, (8,))
 SPARSE, SHAPED = "envs:minorml/PointRotationSparse-v0", "envs:minorml/PointRotation-v0"

@@ -8,9 +8,9 @@ import pytest
 from test_train import flat, small
 
 import minorml
-from minorml import versions
-from minorml.checkpoints import write_atomically
-from minorml.runs import METRICS, Run, RunError
+from minorml.runs import machine
+from minorml.runs.checkpoints import write_atomically
+from minorml.runs.directory import METRICS, Run, RunError
 
 
 def train(path, **options):
@@ -108,7 +108,7 @@ def test_resume_says_that_the_code_has_changed(tmp_path, monkeypatch, capsys):
     train(tmp_path / "run")
     train(tmp_path / "run", resume=True)
     assert "commit" not in capsys.readouterr().err
-    monkeypatch.setattr("minorml.runs.commit", lambda: "another")
+    monkeypatch.setattr("minorml.runs.directory.commit", lambda: "another")
     train(tmp_path / "run", resume=True)
     assert "goes on at another" in capsys.readouterr().err
 
@@ -166,17 +166,17 @@ def test_the_commit(tmp_path, monkeypatch):
     def git(*arguments):
         subprocess.run(["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x@x", *arguments], check=True)
 
-    monkeypatch.setattr(versions, "ROOT", tmp_path)
-    assert versions.commit() is None
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    assert machine.commit() is None
     git("init", "-q")
-    assert versions.commit() is None
+    assert machine.commit() is None
     (tmp_path / "file").write_text("1")
     git("add", "file")
     git("commit", "-qm", "first")
     git("tag", "-am", "a tag", "v1")
-    clean = versions.commit()
+    clean = machine.commit()
     assert len(clean) == 40 and int(clean, 16)
     (tmp_path / "file").write_text("2")
-    assert versions.commit() == f"{clean}-dirty"
+    assert machine.commit() == f"{clean}-dirty"
     monkeypatch.setenv("PATH", "")
-    assert versions.commit() is None
+    assert machine.commit() is None

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import mannwhitneyu, trim_mean
 
-from minorml.statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
+from minorml.experiments.statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
 
 scores = arrays(float, st.integers(1, 12), elements=st.integers(-5, 5).map(float))
 

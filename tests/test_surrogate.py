@@ -1,4 +1,4 @@
-"""Surrogate losses: slope, curvature and mixed derivative of each form, row by row and as functions of θ."""
+"""Surrogate losses: slope, curvature and dslope_dA of each form, row by row and as functions of θ."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from strategies import RATIOS_AND_SIGNS, policy_case, proved_twice, ratios
 
 from minorml import surrogate
 from minorml.gradcheck import assert_close, assert_gradient, complex_step, taylor_slopes
-from minorml.kernels import KERNELS
+from minorml.kernels.registry import KERNELS
 from minorml.meta import Batch
 
 FORMS = {
@@ -44,7 +44,7 @@ def test_slope_curvature_and_mixed(derivative, rtol, form, case):
     expected = {
         "slope": derivative(lambda x: form(x, advantages, old).loss, x, ones),
         "curvature": derivative(lambda x: form(x, advantages, old).slope, x, ones),
-        "mixed": derivative(lambda advantages: form(x, advantages, old).slope, advantages, ones),
+        "dslope_dA": derivative(lambda advantages: form(x, advantages, old).slope, advantages, ones),
     }
     for name, value in expected.items():
         assert_close(getattr(rows, name), value, rtol, name)
@@ -78,10 +78,10 @@ def test_gradient_and_hessian_as_functions_of_theta(form, clip, activation):
         return surrogate.differentiate(form, policy, t, batch, advantages, False, *clip)[1]
 
     batch = Batch(s, a, s, None, old)
-    value, ours, mixed, along = KERNELS["differentiate"][0](form, policy, theta, batch, advantages, True, *clip)
+    value, ours, dslope_dA, along = KERNELS["differentiate"][0](form, policy, theta, batch, advantages, True, *clip)
     Rx, Hv = along(v)
     assert value == pytest.approx(loss(theta), rel=1e-14)
-    assert_close(mixed, form(policy.log_prob(theta, s, a), advantages, old, *clip).mixed)
+    assert_close(dslope_dA, form(policy.log_prob(theta, s, a), advantages, old, *clip).dslope_dA)
     assert_close(Rx, complex_step(lambda t: policy.log_prob(t, s, a), theta, v))
     assert_gradient(loss, ours, theta)
     assert_close(Hv, complex_step(gradient, theta, v))
@@ -108,7 +108,7 @@ def test_the_clip_acts_above_for_positive_and_below_for_negative_advantages():
     ratio, sign = RATIOS_AND_SIGNS.T
     rows = FORMS["clipped"](np.log(ratio), sign, np.zeros(len(ratio)))
     acts = np.array([False, False, True, True, False, False])
-    assert np.array_equal(rows.mixed == 0, acts)
+    assert np.array_equal(rows.dslope_dA == 0, acts)
     assert_close(rows.loss, -sign * np.where(acts, [0, 0, 0.8, 1.2, 0, 0], ratio) / len(ratio), 1e-15)
     for unclipped, clipped in zip(FORMS["ratio"](np.log(ratio), sign, np.zeros(len(ratio))), rows):
         assert np.array_equal(unclipped[~acts], clipped[~acts])

@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ratios
 
-from minorml import mlp_kernels, surrogate
-from minorml.kernels import KERNELS
+from minorml import surrogate
+from minorml.kernels import network
+from minorml.kernels.registry import KERNELS
+from minorml.kernels.tile import TILE_ROWS
 from minorml.meta import Batch
 from minorml.mlp import ACTIVATIONS
 from minorml.policy import GaussianPolicy
-from minorml.tile_kernels import TILE_ROWS
 
 if numba.config.DISABLE_JIT:  # the loops run as Python then: as many parts, of fewer numbers
-    mlp_kernels.CACHED_BYTES = 500
+    network.CACHED_BYTES = 500
 
 FORMULA, KERNEL = KERNELS["differentiate"]
 FORMS = {"log": (surrogate.log_form,), "ratio": (surrogate.ratio_form,), "clipped": (surrogate.clipped_form, 0.2),
@@ -49,7 +50,7 @@ cases = st.builds(case, st.sampled_from([*FORMS]), st.integers(0, 2**32 - 1),
 
 
 def results(function, args, v):
-    """L, ∇L, the mixed derivatives, ∇x · v and ∇²L v."""
+    """L, ∇L, dslope_dA, ∇x · v and ∇²L v."""
     *first, along = function(*args, True, *clip_of(args))
     return [*first, *along(v)]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minorml.tasks import Choice, Uniform, grid_tasks, parse, sample_tasks
+from minorml.rl.tasks import Choice, Uniform, grid_tasks, parse, sample_tasks
 
 
 def test_parse():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minorml.tile_kernels import product
+from minorml.kernels.tile import product
 
 
 @numba.njit

@@ -8,12 +8,14 @@ import pytest
 
 import minorml
 from minorml import Config, preset
-from minorml.learner import make_learner
+from minorml.experiments.train import initial_state, iterate
 from minorml.meta import meta_gradient, outer_loss
 from minorml.methods import METHODS
-from minorml.team import Team
-from minorml.train import initial_state, iterate
-from minorml.work import Share, explore_and_adapt, stream
+from minorml.parallel.adaptation import sample_and_adapt
+from minorml.parallel.share import Share
+from minorml.parallel.workers import WorkerPool
+from minorml.rl.problem import make_problem
+from minorml.rl.streams import stream
 
 SMALL = dict(num_tasks=3, num_trajectories=4, hidden=(8,), laf_hidden=(8,), iterations=4)
 
@@ -29,8 +31,8 @@ def flat(meta):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_changes_just_what_it_learns(method):
     config = small(f"point/{method}")
-    learner = make_learner(config)
-    start = initial_state(learner).meta
+    problem = make_problem(config)
+    start = initial_state(problem).meta
     trained = minorml.train(config, progress=False)
     for name in start._fields:
         changed = (getattr(start, name) != getattr(trained.meta, name)).any()
@@ -40,9 +42,9 @@ def test_every_method_trains_and_changes_just_what_it_learns(method):
 
 
 def test_initial_state():
-    learner = make_learner(small())
-    meta = initial_state(learner).meta
-    weights, log_std = learner.policy.split(meta.theta)
+    problem = make_problem(small())
+    meta = initial_state(problem).meta
+    weights, log_std = problem.policy.split(meta.theta)
     assert (log_std == np.float32(-0.75)).all() and (meta.alpha == 10).all() and (meta.offset == 0).all()
     assert 0 < np.abs(weights).max() <= 0.2 and np.abs(meta.psi).max() <= 0.2  # cut at two deviations of 0.1
 
@@ -56,22 +58,22 @@ def test_same_seed_same_bytes_and_another_seed_another_run():
 def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
     """One iteration, put together again from the public pieces; its gradient is longer than the limit."""
     config = small(dtype="float64", iterations=10, outer_steps=1, max_gradient_norm=1e-3)
-    learner = make_learner(config)
-    state = initial_state(learner)
+    problem = make_problem(config)
+    state = initial_state(problem)
     seen = []
 
     def remember(policy, theta_i, post, clip):
         seen.extend(post._make(fields) for fields in zip(*post))
         return outer_loss(policy, theta_i, post, clip)
 
-    monkeypatch.setattr("minorml.work.outer_loss", remember)
-    monkeypatch.setattr("minorml.work.num_threads", lambda: 1)  # one task after the other
-    with Team(config) as team:
-        after, row = iterate(learner, team, state)
+    monkeypatch.setattr("minorml.parallel.adaptation.outer_loss", remember)
+    monkeypatch.setattr("minorml.parallel.threads.num_threads", lambda: 1)  # one task after the other
+    with WorkerPool(config) as team:
+        after, row = iterate(problem, team, state)
     with closing(Share(config, range(3))) as share:
         _, rngs = share.begin(0)
-        _, pre, _, _ = explore_and_adapt(share.learner, state.meta, 1, rngs)
-    results = [meta_gradient(learner.policy, learner.laf, learner.method, state.meta, mine, post, config.clip)
+        _, pre, _, _ = sample_and_adapt(share.problem, state.meta, 1, rngs)
+    results = [meta_gradient(problem.policy, problem.laf, problem.method, state.meta, mine, post, config.clip)
                for mine, post in zip(pre, seen)]
     gradient = np.mean([flat(g) for _, g in results], axis=0)
     learned = np.concatenate([np.full(x.shape, name in config.learned) for name, x in state.meta._asdict().items()])
@@ -107,13 +109,13 @@ def test_domain_randomization_rolls_out_once():
 
 
 def test_learned_advantage_methods_never_see_a_reward_when_they_adapt(monkeypatch):
-    learner = make_learner(small())
-    meta = initial_state(learner).meta
+    problem = make_problem(small())
+    meta = initial_state(problem).meta
     rngs = [[stream(0, i) for i in range(3)] for _ in range(2)]
-    _, _, adapted, _ = explore_and_adapt(learner, meta, 2, rngs[0])
-    advance = learner.envs._advance
-    monkeypatch.setattr(learner.envs, "_advance", lambda s, a: (advance(s, a)[0], np.full(12, 1e9), advance(s, a)[2]))
-    _, _, blind, _ = explore_and_adapt(learner, meta, 2, rngs[1])
+    _, _, adapted, _ = sample_and_adapt(problem, meta, 2, rngs[0])
+    advance = problem.envs._advance
+    monkeypatch.setattr(problem.envs, "_advance", lambda s, a: (advance(s, a)[0], np.full(12, 1e9), advance(s, a)[2]))
+    _, _, blind, _ = sample_and_adapt(problem, meta, 2, rngs[1])
     assert adapted.shape == (3, len(meta.theta)) and adapted.tobytes() == blind.tobytes()
 
 
@@ -148,8 +150,8 @@ def test_config_is_a_public_name():
 
 
 def test_inner_advantages_are_normalised_per_task():
-    learner = make_learner(small("point/maml", dtype="float64"))
+    problem = make_problem(small("point/maml", dtype="float64"))
     rngs = [stream(0, i) for i in range(3)]
-    _, batches, _, _ = explore_and_adapt(learner, initial_state(learner).meta, 1, rngs)
+    _, batches, _, _ = sample_and_adapt(problem, initial_state(problem).meta, 1, rngs)
     for (batch,) in batches:
         assert batch.advantages.mean() == pytest.approx(0, abs=1e-12) and batch.advantages.std() == pytest.approx(1)

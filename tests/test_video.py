@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from test_finetune import untrained
 
-from minorml import video
-from minorml.tasks import Choice, Uniform
-from minorml.video import parse_task, side_by_side
+from minorml.experiments import video
+from minorml.experiments.video import parse_task, side_by_side
+from minorml.rl.tasks import Choice, Uniform
 
 Image = pytest.importorskip("PIL.Image", reason="optional extra `plot`")
 

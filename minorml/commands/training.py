@@ -1,0 +1,127 @@
+"""`minorml list | train | sweep | replay`."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from ..experiments.sweep import Job, sweep
+from ..experiments.train import train
+from ..methods import METHODS
+from ..parallel.workers import WorkerError
+from ..rl.config import Config, explain_fields, parse_setting
+from ..rl.presets import PRESETS, preset
+from ..rl.problem import step_limit
+from ..runs.directory import Run, RunError, last_returns
+from ..runs.failures import replay
+from .values import positive, seeds
+
+
+def add(verbs):
+    """Add these verbs to the parser's."""
+    v = verbs.add_parser("list", help="the presets and what each method learns")
+    v.set_defaults(run=list_presets)
+
+    v = verbs.add_parser("train", help="meta-train and keep a run's directory",
+                         formatter_class=argparse.RawDescriptionHelpFormatter,
+                         epilog="fields for --set:\n" + explain_fields())
+    start = v.add_mutually_exclusive_group()
+    start.add_argument("--preset", metavar="ENV/METHOD", help="starting values; see `minorml list`")
+    start.add_argument("--env", metavar="ID", help="any Gymnasium environment with a continuous action, for example "
+                       "Pendulum-v1; with --vary and --method, every other field at its default")
+    v.add_argument("--vary", action="append", metavar="NAME=uniform:LOW,HIGH",
+                   help="the environment's attribute that makes a task, or NAME=choice:A,B,…; repeatable")
+    v.add_argument("--method", choices=METHODS, help="a row of the method table")
+    v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the run's directory")
+    v.add_argument("--seed", type=int, help="of every random number (default: the preset's)")
+    v.add_argument("--iterations", type=int, help="outer iterations (default: the preset's)")
+    v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
+    v.add_argument("--workers", type=positive, metavar="N", help="share the work of each iteration among N processes "
+                   "(default: do it all in this one); the numbers stay the same")
+    v.add_argument("--scheduler", metavar="ADDRESS", help="… or among the workers of a Dask cluster, for example "
+                   "tcp://host:8786")
+    there = v.add_mutually_exclusive_group()
+    there.add_argument("--resume", action="store_true", help="continue the run in FOLDER from its last checkpoint; "
+                       "the options may be left out, or must be the same")
+    there.add_argument("--overwrite", action="store_true", help="replace the run in FOLDER")
+    v.set_defaults(run=run_train)
+
+    v = verbs.add_parser("sweep", help="many runs side by side: presets × seeds; go on with it by the same command")
+    v.add_argument("--presets", required=True, metavar="ENV/METHOD,…", help="presets, with ',' between them")
+    v.add_argument("--seeds", type=seeds, default=[0], metavar="A-B,C,…", help="seeds (default 0)")
+    v.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at a time (default 1)")
+    v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the folder of the runs' directories")
+    v.add_argument("--iterations", type=int, help="outer iterations of each run (default: the preset's)")
+    v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
+    v.set_defaults(run=run_sweep)
+
+    v = verbs.add_parser("replay", help="show where a number that is not finite first appears")
+    v.add_argument("file", type=Path, metavar="FILE", help="of a run's failures/ directory")
+    v.set_defaults(run=run_replay)
+
+
+def list_presets(args):
+    print(f"{'preset':30} {'learned':22} {'inner rate':>10} {'outer rate':>10} {'log std':>8}")
+    for name, config in PRESETS.items():
+        print(f"{name:30} {', '.join(config.learned):22} {config.inner_rate:>10g} {config.outer_rate:>10g} "
+              f"{config.log_std:>8g}")
+
+
+def configuration(args):
+    """The Config that the options of `train` describe."""
+    fields = dict(parse_setting(text) for text in args.set)
+    for name in ("env", "seed", "iterations", "method", "vary"):
+        if getattr(args, name) is not None:
+            fields[name] = getattr(args, name)
+    if args.preset is not None:
+        return dataclasses.replace(preset(args.preset), **fields)
+    if args.env is not None:
+        missing = [f"--{name}" for name in ("vary", "method") if name not in fields]
+        if missing:
+            raise ValueError(f"--env: expected {' and '.join(missing)} too, for example --vary g=uniform:5,15 "
+                             "--method norml")
+        if "horizon" not in fields:
+            fields["horizon"] = step_limit(args.env)
+        return Config(**fields)
+    if args.resume:
+        return dataclasses.replace(Run(args.out).config, **fields)
+    raise ValueError("expected --preset ENV/METHOD, or --env ID with --vary and --method")
+
+
+def run_train(args):
+    trained = train(configuration(args), args.out, resume=args.resume, overwrite=args.overwrite,
+                    workers=args.workers, scheduler=args.scheduler)
+    count, before, after = last_returns(trained.metrics)
+    print(f"{args.out}: {trained.config.iterations} iterations; mean return over the last {count}: "
+          f"{before:.2f} before adaptation, {after:.2f} after")
+
+
+def run_sweep(args):
+    fields = dict(parse_setting(text) for text in args.set)
+    if "seed" in fields:
+        raise ValueError("--set: a sweep's seeds are given by --seeds")
+    if args.iterations is not None:
+        fields["iterations"] = args.iterations
+    jobs = [Job(dataclasses.replace(preset(name), **fields, seed=seed), args.out / f"{name.replace('/', '-')}-{seed}")
+            for name in dict.fromkeys(args.presets.split(",")) for seed in args.seeds]
+    outcome = sweep(jobs, args.workers)
+    print(f"{'run':36} {'iterations':>10} {'before':>10} {'after':>10}   mean return over the last 50")
+    for path, error in outcome.items():
+        try:
+            metrics = Run(path).metrics() if (path / "metrics.csv").exists() else []
+        except RunError as unreadable:
+            metrics, outcome[path] = [], error or unreadable
+        _, before, after = last_returns(metrics)
+        print(f"{path.name:36} {len(metrics):>10} {before:>10.2f} {after:>10.2f}   {outcome[path] or ''}")
+    failed = [str(path) for path, error in outcome.items() if error is not None]
+    if failed:
+        raise WorkerError(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(failed)}; the same command goes on "
+                          "with them")
+
+
+def run_replay(args):
+    lines, message = replay(args.file)
+    print(f"{args.file}: {message}")
+    for where, quantity, largest, what in lines:
+        print(f"{where:32} {quantity:28} " + (f"largest {largest:.6g}" if largest is not None else what))
+    where, quantity, largest, _ = lines[-1]
+    print(f"first not finite: {quantity}, {where}" if largest is None else "everything is finite this time")

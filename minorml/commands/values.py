@@ -1,0 +1,29 @@
+"""Values on the command line: text that is a number in a range, or an error that says which."""
+
+import argparse
+
+
+def seeds(text):
+    """`0-9,12` → [0, …, 9, 12]"""
+    try:
+        ends = [part.partition("-") for part in text.split(",")]
+        ranges = [range(int(first), int(last or first) + 1) for first, _, last in ends]
+    except ValueError:
+        ranges = []
+    if not ranges or any(not 0 <= one.start < one.stop <= one.start + 10_000 for one in ranges):
+        raise argparse.ArgumentTypeError(f"expected seeds such as 0-9 or 0,3,7, 10,000 at once at most; given {text!r}")
+    return list(dict.fromkeys(seed for one in ranges for seed in one))
+
+
+def positive(text):
+    return _at_least(1, text)
+
+
+def not_negative(text):
+    return _at_least(0, text)
+
+
+def _at_least(least, text):
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected {least} or more; given {text}")
+    return int(text)

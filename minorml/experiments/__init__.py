@@ -1,0 +1,1 @@
+"""Experiments and what shows them: training, adaptation at test time, sweeps, figures, pages of results."""

@@ -1,0 +1,115 @@
+"""Adaptation at test time: Algorithms 2 (MAML) and 4 (NoRML) of Yang et al. 2019, and how well it works.
+
+    before        roll out π_θ on the task: K trajectories, without rewards for NoRML
+    after 1       θ_i by (meta.1), roll out π_θi
+    after 2       adapt again on those transitions, roll out, …
+    offset only   θ + θ_off, without the gradient step: what the offset does by itself
+"""
+
+from contextlib import closing, contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from ..parallel.adaptation import adapt_all, sample_and_adapt
+from ..parallel.threads import one_blas_thread
+from ..rl.problem import make_problem
+from ..rl.streams import EVALUATE, stream
+from ..rl.tasks import require_alike, set_tasks
+from ..runs.progress import Progress
+
+NO_NOISE = -40.0  # the log σ of a policy that acts by its mean: 4e-18 is lost beside any action
+
+
+class Score(NamedTuple):
+    """The return of one stage of adaptation on one task, repeated."""
+
+    task: dict
+    stage: str  # "before", "offset only", "after 1", …
+    returns: np.ndarray  # (repetitions,) each the mean undiscounted return of K trajectories
+
+
+@contextmanager
+def on_tasks(config, tasks, make_envs=None):
+    """A problem whose environments have these tasks, K copies each, and are closed in the end; one BLAS thread."""
+    require_alike(tasks, [part.name for part in config.distribution])
+    problem = make_problem(config, len(tasks), make_envs)
+    with closing(problem.envs), one_blas_thread:
+        set_tasks(problem.envs, tasks, config.num_trajectories)
+        yield problem
+
+
+def finetune(trained, tasks, steps=None, seed=0, make_envs=None):
+    """Adapt to tasks.
+
+    Parameters
+    ----------
+    trained : Trained, from `train` or `load`
+    tasks : dicts {attribute: value}, for example [{"rotation": 1.0}]
+    steps : adaptation steps, each on K fresh trajectories per task; default: as many as it was trained for
+    seed : of the exploration
+    make_envs : as for `train`
+
+    Returns
+    -------
+    theta : (M, P), the adapted parameters for each task
+
+    Raises
+    ------
+    ValueError : no task, or one that the environment does not have
+    """
+    steps = trained.config.adapt_steps if steps is None else steps
+    rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
+    with on_tasks(trained.config, tasks, make_envs) as problem:
+        _, _, theta, _ = sample_and_adapt(problem, trained.meta, steps, rngs)
+    return theta
+
+
+def evaluate(trained, tasks, steps=None, repetitions=5, seed=0, progress=False, make_envs=None, deterministic=False):
+    """The return on each task at each stage of adaptation, over independent repetitions → list of `Score`.
+
+    A method without adaptation (domain randomization) has the stage "before" alone. With `deterministic` each stage is
+    scored by its mean action f(s; θ_μ); what it adapts to is still sampled, the same as without. The rest as for
+    `finetune`.
+    """
+    steps = trained.config.adapt_steps if steps is None else steps
+    if steps < 0 or repetitions < 1:
+        raise ValueError(f"expected steps >= 0 and repetitions >= 1; given {steps} and {repetitions}")
+    returns = []  # one dict for each repetition: stage → (M,) returns
+    with (on_tasks(trained.config, tasks, make_envs) as problem,
+          Progress(repetitions, label="evaluate", enabled=progress) as shown):
+        steps = steps if problem.method.adapts else 0
+        for r in range(repetitions):
+            rngs = [stream(seed, EVALUATE, r, i) for i in range(len(tasks))]
+            returns.append(_stages(problem, trained.meta, steps, rngs, deterministic))
+            shown.update()
+    return [Score(task, stage, np.array([one[stage][i] for one in returns]))
+            for i, task in enumerate(tasks) for stage in returns[0]]
+
+
+def _stages(problem, meta, steps, rngs, deterministic):
+    """Each stage's mean return on each task: {stage: (M,)}."""
+    rollouts, pre, theta, _ = sample_and_adapt(problem, meta, steps, rngs)
+    if deterministic:
+        def perform(theta):
+            return problem.rollout(without_noise(problem.policy, theta), rngs)
+
+        performed = [perform(np.concatenate([group.theta for group in adapt_all(problem, meta, [b[:k] for b in pre])]))
+                     for k in range(steps + 1)]
+    else:
+        def perform(theta):
+            return problem.rollout(theta, rngs)
+
+        performed = [*rollouts, perform(theta)]
+    stages = {"before": performed[0]}
+    if "offset" in problem.method.learned:
+        stages["offset only"] = perform(np.stack([meta.theta + meta.offset] * len(rngs)))
+    stages |= {f"after {k}": trajectories for k, trajectories in enumerate(performed) if k > 0}
+    return {stage: np.array([one.returns.mean() for one in trajectories]) for stage, trajectories in stages.items()}
+
+
+def without_noise(policy, thetas):
+    """The parameters (M, P) of policies that act by the mean action of these."""
+    thetas = thetas.copy()
+    policy.split(thetas)[1][:] = NO_NOISE
+    return thetas

@@ -1,0 +1,218 @@
+"""The figures. Matplotlib is asked for only when one is drawn (extra `plot`)."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..advantage import AdvantageNetwork
+from ..methods import METHODS
+from ..policy import GaussianPolicy
+from ..rl.presets import labels
+from ..rl.streams import EVALUATE, stream
+from ..rl.tasks import describe, grid_tasks
+from .finetune import finetune, on_tasks
+from .statistics import bootstrap_interval, interquartile_mean
+
+
+def pyplot():
+    try:
+        import matplotlib
+    except ImportError:
+        raise ImportError("plots need matplotlib: pip install 'minorml[plot]'") from None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    return plt
+
+
+def groups(runs):
+    """Runs that differ in nothing but the seed, together: {label: [Run]}."""
+    found = {}
+    for label, run in zip(labels([run.config for run in runs]), runs):
+        found.setdefault(label, []).append(run)
+    return found
+
+
+def learning_curves(runs, path):
+    """Return over environment steps: before adaptation on the left, after it on the right.
+
+    A thin line for each run, each point of it a mean over the fiftieth of the run that ends there: an iteration's
+    return depends on the few tasks that it drew. Runs that differ in nothing but the seed are a group: their
+    interquartile mean, and from two on its 95 % bootstrap band, as far as the shortest of them goes.
+    """
+    plt = pyplot()
+    figure, panels = plt.subplots(1, 2, figsize=(11, 5), sharex=True, sharey=True, layout="constrained")
+    for color, (label, seeds) in zip(plt.rcParams["axes.prop_cycle"].by_key()["color"] * 9, groups(runs).items()):
+        metrics = [rows for rows in (run.metrics() for run in seeds) if rows]
+        if not metrics:
+            continue
+        length = min(map(len, metrics))
+        steps = np.mean([[row["env_steps"] for row in rows[:length]] for rows in metrics], axis=0)
+        for axes, key in zip(panels, ("pre_return", "post_return")):
+            smooth = [trailing_mean([row[key] for row in rows], 1 + len(rows) // 50) for rows in metrics]
+            for rows, y in zip(metrics, smooth):
+                axes.plot([row["env_steps"] for row in rows], y, color=color, lw=0.5, alpha=0.5)
+            curves = np.array([y[:length] for y in smooth])
+            axes.fill_between(steps, *bootstrap_interval(interquartile_mean, curves, resamples=1000), color=color,
+                              alpha=0.25, lw=0)
+            axes.plot(steps, interquartile_mean(curves), color=color, lw=1.5,
+                      label=f"{label} ({len(metrics)} seed{'s' * (len(metrics) > 1)})")
+    for axes, when in zip(panels, ("before", "after")):
+        axes.set(xlabel="environment steps", ylabel=f"return {when} adaptation")
+        axes.grid(lw=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    return _save(figure, path)
+
+
+def trailing_mean(values, window):
+    """For each of `values` (N,) the mean of it and those before it, `window` of them at most."""
+    sums, end = np.cumsum([0.0, *values]), np.arange(1, len(values) + 1)
+    start = np.maximum(end - window, 0)
+    return (sums[end] - sums[start]) / (end - start)
+
+
+def is_point(config):
+    """Whether this is a point agent in its own units, which `point_trajectories` and `learned_advantage` can draw."""
+    return config.env.startswith("envs:minorml/Point") and not config.obs_scale and not config.action_scale
+
+
+class Spread(NamedTuple):
+    """Of one policy's rollouts on one task. Lengths are those of the plane."""
+
+    mean_return: float
+    return_std: float
+    position_std: float  # √E‖p − E p‖² of the last position p
+    sigma: float  # of the policy's actions
+
+
+def point_stages(trained, tasks, seed=0):
+    """Roll out the point agent: {stage: for each task (its `Trajectories`, their `Spread`)}.
+
+    The stages: the meta-policy θ; θ + θ_off, where the method has it; the fine-tuned policy, where the method adapts.
+    """
+    config, meta, method = trained.config, trained.meta, METHODS[trained.config.method]
+    stages = {"meta-policy θ": np.stack([meta.theta] * len(tasks))}
+    if "offset" in method.learned:
+        stages["θ + θ_off"] = np.stack([meta.theta + meta.offset] * len(tasks))
+    if method.adapts:
+        stages["fine-tuned θ_i"] = finetune(trained, tasks, seed=seed)
+    with on_tasks(config, tasks) as problem:
+        return {stage: [(one, _spread(one, np.exp(problem.policy.split(theta)[1])))
+                        for one, theta in zip(problem.rollout(thetas, [stream(seed, EVALUATE, 1, i) for i in
+                                                                       range(len(tasks))]), thetas)]
+                for stage, thetas in stages.items()}
+
+
+def _spread(trajectories, sigma):
+    last = np.array([path[-1] for path in _paths(trajectories)])
+    return Spread(*map(float, (trajectories.returns.mean(), trajectories.returns.std(),
+                               np.sqrt(last.var(axis=0).sum()), sigma.mean())))
+
+
+def _paths(trajectories):
+    """The positions that each trajectory of the point agent went through: [(steps + 1, 2)]."""
+    return [2 * states[:alive.sum() + 1]  # the observation is half the position
+            for states, alive in zip(trajectories.states, trajectories.alive)]
+
+
+def point_trajectories(runs, path, tasks=4, rollouts=10, seed=0):
+    """Ten rollouts of the meta-policy, of meta + offset, and of the fine-tuned policy (the paper's Figure 3).
+
+    Above each: return ± deviation over all K rollouts, and the spread of their last positions.
+
+    runs : {name: Trained}; one row of panels for each, and for each of so many held-out tasks
+    """
+    plt = pyplot()
+    columns = ["meta-policy θ", "θ + θ_off", "fine-tuned θ_i"]
+    figure, panels = plt.subplots(len(runs) * tasks, 3, figsize=(9, 3.2 * len(runs) * tasks), sharex=True, sharey=True,
+                                  squeeze=False, layout="constrained")
+    rows = iter(panels)
+    for name, trained in runs.items():
+        grid = grid_tasks(trained.config.distribution, tasks)
+        stages = point_stages(trained, grid, seed)
+        for i, (task, row) in enumerate(zip(grid, rows)):
+            for axes, stage in zip(row, columns):
+                if stage not in stages:
+                    axes.axis("off")
+                    continue
+                one, spread = stages[stage][i]
+                for points in _paths(one)[:rollouts]:
+                    axes.plot(*points.T, ".-", lw=0.8, ms=3, alpha=0.7)
+                _plane(axes, task)
+                axes.set_title(f"{stage}\nreturn {spread.mean_return:.2f} ± {spread.return_std:.2f}, "
+                               f"last position ± {spread.position_std:.2f}", fontsize="small")
+            row[0].set_ylabel(f"{name}\n{describe(task)}", fontsize="small")
+    return _save(figure, path)
+
+
+def learned_advantage(trained, path, tasks=4, seed=0):
+    """What the point agent's A_ψ has learned, and what adaptation makes of it.
+
+    Above: A_ψ(s, a, s′) at the origin for four actions a (arrow), over the displacement s′ − s. A dot is where a
+    rotation takes the action. The inner step makes an action likelier where A_ψ < 0: it descends mean A_ψ log π.
+    Below: where the mean action takes the point, before adaptation to a rotation and after it.
+    """
+    plt, config, meta = pyplot(), trained.config, trained.meta
+    grid = grid_tasks(config.distribution, tasks)
+    figure, panels = plt.subplots(3, tasks, figsize=(3.2 * tasks, 9.6), squeeze=False, layout="constrained")
+    _draw_advantages(figure, panels[0], config, meta.psi, grid)
+    policy = GaussianPolicy(2, 2, config.hidden, config.activation)
+    side = np.linspace(-1.75, 1.75, 8)
+    points = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    fine_tuned = finetune(trained, grid, seed=seed)
+    for row, when, thetas in zip(panels[1:], ("before", "after"), ([meta.theta] * len(grid), fine_tuned)):
+        for axes, task, theta in zip(row, grid, thetas):
+            actions = policy.mean(theta, (points / 2).astype(theta.dtype))
+            moves = _turned(np.clip(actions, -1, 1), task.get("rotation", 0.0))
+            axes.quiver(*points.T, *moves.T, np.hypot(*moves.T), angles="xy", scale_units="xy", scale=3, width=0.008,
+                        cmap="viridis", clim=(0, np.sqrt(2)))
+            _plane(axes, task)
+            axes.set_title(f"{when} adaptation to {describe(task)}\nmean length {np.hypot(*moves.T).mean():.2f}",
+                           fontsize="small")
+    return _save(figure, path)
+
+
+def _draw_advantages(figure, row, config, psi, tasks):
+    """A_ψ at the origin, over displacements, for an action in each of the directions."""
+    laf = AdvantageNetwork(2, 2, config.laf_hidden, config.laf_activation)
+    side = np.linspace(-1.5, 1.5, 81)
+    moves = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    actions = _turned(np.array([1.0, 0.0]), 2 * np.pi * np.arange(len(row)) / len(row)).round(12) + 0.0  # no −0
+    maps = [laf.value(psi, *(np.broadcast_to(x, moves.shape).astype(psi.dtype) for x in (0.0, a, moves / 2)))
+            .reshape(len(side), -1) for a in actions]
+    largest = np.abs(maps).max()
+    for axes, a, values in zip(row, actions, maps):
+        image = axes.pcolormesh(side, side, values, cmap="coolwarm", vmin=-largest, vmax=largest, rasterized=True)
+        axes.annotate("", a, (0, 0), arrowprops={"arrowstyle": "->", "lw": 1.5})
+        for task in tasks:
+            if "rotation" in task:
+                x, y = _turned(a, task["rotation"])
+                axes.plot(x, y, "ko", ms=4)
+                axes.annotate(f"{np.degrees(task['rotation']):+.0f}°", (x, y), (4, 4), textcoords="offset points",
+                              fontsize="small")
+        axes.set(aspect="equal", xlabel="displacement")
+        axes.set_title(f"A_ψ at the origin, a = ({a[0]:.2g}, {a[1]:.2g})", fontsize="small")
+    figure.colorbar(image, ax=row, label="A_ψ; likelier where < 0")
+
+
+def _turned(vectors, angle):
+    """Vectors (…, 2) turned by an angle, as in (point.1)."""
+    x, y = np.moveaxis(vectors, -1, 0)
+    return np.stack(np.broadcast_arrays(np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y),
+                    axis=-1)
+
+
+def _plane(axes, task):
+    """The plane with the start and the task's goal."""
+    goal = task.get("goal_angle", 0.0)
+    axes.plot(0, 0, "k+", ms=10)
+    axes.plot(np.cos(goal), np.sin(goal), "r*", ms=10)
+    axes.set(xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), aspect="equal")
+
+
+def _save(figure, path):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    pyplot().close(figure)
+    return path

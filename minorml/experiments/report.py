@@ -1,0 +1,308 @@
+"""A page of results from runs, and the numbers and figures on it.
+
+    README.md                the tables and figures, under the commands that make the runs and the page again
+    ENV-METHOD-SEED.csv      a run's learning curve
+    evaluation.csv           the return of each run on each held-out task
+    ENV-learning.png         all learning curves
+    ENV-spread.csv           the point agent: how far a policy's rollouts differ from each other
+    ENV-trajectories.png     … some of them, with the offset and without it
+    ENV-advantage.png        … what A_ψ has learned
+"""
+
+import csv
+import io
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..rl.tasks import grid_tasks
+from ..runs.checkpoints import write_atomically
+from ..runs.directory import Run, RunError, last_returns
+from ..runs.machine import commit
+from ..runs.progress import Progress
+from . import plots
+from .finetune import evaluate
+from .reproduction import commands, made_with
+from .statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
+from .train import Trained, load
+
+CURVE = {"iteration": "d", "env_steps": "d", "seconds": ".2f", "pre_return": ".5g", "post_return": ".5g"}
+STAGES = [f"{stage}_{how}" for how in ("sampled", "deterministic") for stage in ("before", "offset", "after")]
+
+
+class Outcome(NamedTuple):
+    """What became of a run."""
+
+    run: Run
+    label: str  # of its group, which differs in nothing but the seed
+    metrics: list
+    problem: str  # why it has not all its iterations, or could not be evaluated; or empty
+    trained: Trained | None
+    held_out: list  # for each held-out task (task, {one of STAGES: mean return}); empty if it could not be evaluated
+
+    @property
+    def scores(self):
+        """One number of each kind: {name: return}, NaN where there is none."""
+        _, before, after = last_returns(self.metrics)
+        means = {name: np.mean([stages.get(name, np.nan) for _, stages in self.held_out] or [np.nan])
+                 for name in STAGES}
+        return {"before": before, "after": after, **means}
+
+
+def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True):
+    """Write the page and its files into a folder.
+
+    Parameters
+    ----------
+    folders : directories of runs, or of sweeps
+    out : the folder to write to
+    tasks, repetitions, seed : of the evaluation on held-out tasks, as for `evaluate`
+
+    Returns
+    -------
+    the page's path
+
+    Raises
+    ------
+    RunError : there is no run, or one whose configuration cannot be read, or the same twice
+    ImportError : matplotlib is missing
+    """
+    plots.pyplot()  # if it is missing, that shows before the work
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: expected a folder; there is a file of that name")
+    outcomes = _outcomes(find(folders), tasks, repetitions, seed, progress)
+    command = ["minorml", "report", *map(str, folders), "--out", str(out), "--tasks", str(tasks), "--repetitions",
+               str(repetitions), "--seed", str(seed)]
+    origin = _origin(outcomes, command)  # before a file is written: the page may lie in the checkout
+    _write_curves(out, [one for one in outcomes if one.metrics])
+    _write_evaluation(out, outcomes)
+    groups = {}
+    for one in outcomes:
+        groups.setdefault(one.label, []).append(one)
+    environments = list(dict.fromkeys(label.partition("/")[0] for label in groups))
+    page = [f"# Results: {', '.join(environments)}", *origin, *_summary(groups, tasks, repetitions)]
+    for env in environments:
+        alike = {label: ones for label, ones in groups.items() if label.partition("/")[0] == env}
+        page += [*_learning(env, [one.run for ones in alike.values() for one in ones if one.metrics], out),
+                 *_improvement(env, alike)]
+        if plots.is_point(next(iter(alike.values()))[0].run.config):
+            page += _point(env, alike, out, tasks, seed)
+    write_atomically(out / "README.md", ("\n\n".join([*page, *_every_seed(groups)]) + "\n").encode())
+    return out / "README.md"
+
+
+def find(folders):
+    """The runs in some folders, each the directory of a run or of a sweep."""
+    runs = []
+    for folder in map(Path, folders):
+        inside = [folder] if (folder / "config.json").exists() else sorted(path.parent for path in
+                                                                           folder.glob("*/config.json"))
+        if not inside:
+            raise RunError(f"{folder}: no run here, and none in a folder of it")
+        runs += map(Run, inside)
+    return runs
+
+
+def _outcomes(runs, tasks, repetitions, seed, progress):
+    outcomes, seen = [], {}
+    labelled = [(label, run) for label, group in plots.groups(runs).items()
+                for run in sorted(group, key=lambda run: run.config.seed)]
+    for label, run in labelled:
+        other = seen.setdefault((label, run.config.seed), run)
+        if other is not run:
+            raise RunError(f"{run.path}: the same configuration and seed as {other.path}; give one of them")
+    with Progress(len(runs), label="report", enabled=progress) as shown:
+        for label, run in labelled:
+            metrics, trained, held_out, problem = [], None, [], ""
+            try:
+                metrics = run.metrics() if (run.path / "metrics.csv").exists() else []
+                trained = load(run.path)
+                held_out = _held_out(trained, tasks, repetitions, seed)
+            except (ValueError, ImportError, FloatingPointError) as error:  # RunError is a ValueError
+                problem = f"not evaluated: {error}"
+            problem = "; ".join(filter(None, [_problem(run, len(metrics)), problem]))
+            outcomes.append(Outcome(run, label, metrics, problem, trained, held_out))
+            shown.update()
+    return outcomes
+
+
+def _problem(run, finished):
+    """Why a run has not all its iterations, or an empty text."""
+    if finished >= run.config.iterations:
+        return ""
+    if (run.path / "failures" / f"iteration-{finished + 1:06d}.npz").exists():
+        return f"failed in iteration {finished + 1}: a number was not finite"
+    return f"unfinished: {finished} of {run.config.iterations} iterations"
+
+
+def _held_out(trained, tasks, repetitions, seed):
+    """The mean return on each task of the grid: [(task, {one of STAGES: return})].
+
+    A method that does not adapt is as good after as before.
+    """
+    steps = trained.config.adapt_steps
+    names = {"before": "before", "offset only": "offset", f"after {steps}": "after"}
+    grid = grid_tasks(trained.config.distribution, tasks)
+    found = [(task, {}) for task in grid]
+    for how in ("sampled", "deterministic"):
+        for score in evaluate(trained, grid, steps, repetitions, seed, deterministic=how == "deterministic"):
+            if score.stage in names:
+                found[grid.index(score.task)][1][f"{names[score.stage]}_{how}"] = score.returns.mean()
+        for _, stages in found:
+            stages.setdefault(f"after_{how}", stages[f"before_{how}"])
+    return found
+
+
+def _write_curves(out, outcomes):
+    for one in outcomes:
+        rows = [[format(int(row[name]) if kind == "d" else row[name], kind) for name, kind in CURVE.items()]
+                for row in one.metrics]
+        _write_csv(out / f"{one.label.replace('/', '-').replace(' ', '-')}-{one.run.config.seed}.csv", [*CURVE], rows)
+
+
+def _write_evaluation(out, outcomes):
+    attributes = list(dict.fromkeys(name for one in outcomes for task, _ in one.held_out for name in task))
+    rows = [[one.label, one.run.config.seed, *(_cell(task.get(name)) for name in attributes),
+             *(_cell(stages.get(name)) for name in STAGES)] for one in outcomes for task, stages in one.held_out]
+    _write_csv(out / "evaluation.csv", ["run", "seed", *attributes, *STAGES], rows)
+
+
+def _cell(value):
+    return "" if value is None else f"{value:.6g}"
+
+
+def _write_csv(path, header, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    write_atomically(path, text.getvalue().encode())
+
+
+def _origin(outcomes, command):
+    """The commands that make it again, and what the runs were made with."""
+    lines = [shlex.join(line) for line in [*commands([one.run for one in outcomes]), command]]
+    made = {}
+    for one in outcomes:
+        made.setdefault(made_with(one.run), []).append(one)
+    return ["\n".join(f"    {line}" for line in lines),
+            "\n".join(f"- {len(some)} run{'s' * (len(some) > 1)}: {how}" for how, some in made.items()),
+            f"Evaluated and drawn by commit {commit() or 'unknown'}. Wall times stand below, run by run."]
+
+
+def _summary(groups, tasks, repetitions):
+    text = ("Return: undiscounted, the mean over trajectories and tasks; of training over the last 50 iterations, on "
+            f"tasks that were drawn anew; held out on {tasks} tasks at most (a fixed grid), {repetitions} repetitions. "
+            "“Sampled” acts with the policy's noise, “deterministic” by its mean; what is adapted to is always "
+            "sampled.\n\nInterquartile means over seeds (of three or fewer the mean), with 95 % bootstrap intervals: "
+            "they draw from the seeds that there are, so that those of few seeds are too narrow. Runs that failed or "
+            "are unfinished count with what they have. Domain randomization does not adapt: it has the same before "
+            "and after.")
+    names = {"before": "training, before", "after": "training, after",
+             **{name: "held out, " + name.replace("_", ", ") for name in STAGES if name != "before_deterministic"}}
+    rows = []
+    for label, ones in groups.items():
+        ended_early = sum(len(one.metrics) < one.run.config.iterations for one in ones)
+        seeds = f"{len(ones)}" + f", {ended_early} not finished" * (ended_early > 0)
+        rows.append([label, seeds, *(_interval([one.scores[name] for one in ones]) for name in names)])
+    return ["## Returns", text, _table(["", "seeds", *names.values()], rows)]
+
+
+def _learning(env, runs, out):
+    if not runs:
+        return []
+    plots.learning_curves(runs, out / f"{env}-learning.png")
+    return [f"## Learning: {env}", f"![Return over environment steps]({env}-learning.png)",
+            "Each point is a mean over the fiftieth of the run that ends there. Thin: each seed. Thick: the "
+            "interquartile mean, with its 95 % bootstrap band, as far as the shortest run goes."]
+
+
+def _improvement(env, groups):
+    """P(row better than column), by the return of training after adaptation."""
+    finals = {label: _numbers([one.scores["after"] for one in ones]) for label, ones in groups.items()}
+    finals = {label: scores for label, scores in finals.items() if len(scores)}
+    if len(finals) < 2:
+        return []
+    rows = [[label, *("" if other == label else _with_interval(probability_of_improvement, x, y)
+                      for other, y in finals.items())] for label, x in finals.items()]
+    return [f"## Probability of improvement: {env}",
+            "That a seed of the row ends better than one of the column (return of training, after adaptation).",
+            _table(["", *finals], rows)]
+
+
+def _every_seed(groups):
+    names = ["before", "after", *STAGES]
+    rows = [[one.label, str(one.run.config.seed), str(len(one.metrics)),
+             _duration(one.metrics[-1]["seconds"]) if one.metrics else "",
+             *(_number(one.scores[name]) for name in names), one.problem] for ones in groups.values() for one in ones]
+    return ["## Every seed", _table(["", "seed", "iterations", "wall time", "training, before", "after",
+                                     *(name.replace("_", ", ") for name in STAGES), ""], rows)]
+
+
+def _point(env, groups, out, tasks, seed):
+    """What is told of the point agent alone."""
+    rows, table = [], []
+    for label, ones in groups.items():
+        spreads = {}  # stage → (seeds, 4)
+        for one in [one for one in ones if one.held_out]:
+            stages = plots.point_stages(one.trained, grid_tasks(one.run.config.distribution, tasks), seed)
+            for stage, performed in stages.items():
+                means = np.mean([spread for _, spread in performed], axis=0)
+                spreads.setdefault(stage, []).append(means)
+                rows.append([label, one.run.config.seed, stage, *map(_cell, means)])
+        table += [[label, stage, str(len(x)), *(_interval(column) for column in np.transpose(x))]
+                  for stage, x in spreads.items()]
+    if not rows:
+        return []
+    _write_csv(out / f"{env}-spread.csv", ["run", "seed", "policy", *plots.Spread._fields], rows)
+    page = [f"## Trajectories: {env}",
+            f"How far a policy's rollouts differ: the deviation of their returns and of their last positions "
+            f"(√E‖p − E p‖²) on one task, mean over {tasks} held-out tasks; σ of the policy's actions beside it. "
+            "Interquartile means over seeds, with 95 % intervals.",
+            _table(["", "policy", "seeds", "return", "deviation of the return", "of the last position", "σ"], table)]
+    shown = {}  # the first complete run of each
+    for one in [one for ones in groups.values() for one in ones if one.held_out and not one.problem]:
+        shown.setdefault(one.run.config.method, one)
+    figure = {f"{one.run.config.method}, seed {one.run.config.seed}": one.trained for one in shown.values()
+              if "psi" in one.run.config.learned}
+    if figure:
+        plots.point_trajectories(figure, out / f"{env}-trajectories.png", tasks=2, seed=seed)
+        page += [f"![Ten rollouts of each policy]({env}-trajectories.png)"]
+    if "norml" in shown and any(part.name == "rotation" for part in shown["norml"].run.config.distribution):
+        plots.learned_advantage(shown["norml"].trained, out / f"{env}-advantage.png", seed=seed)
+        page += [f"![A_ψ, and the mean action before and after adaptation]({env}-advantage.png)",
+                 f"{shown['norml'].label}, seed {shown['norml'].run.config.seed}. Above: A_ψ at the origin for four "
+                 "actions (arrows), over the displacement that follows; dots: where rotations take the action. The "
+                 "inner step makes an action likelier where A_ψ is negative. Below: where the mean action takes the "
+                 "point, before adaptation and after it."]
+    return page
+
+
+def _numbers(scores):
+    scores = np.asarray(scores, float)
+    return scores[np.isfinite(scores)]
+
+
+def _interval(scores):
+    """`−0.65 (−0.67 to −0.63)`: the interquartile mean and its interval, of the scores that there are."""
+    scores = _numbers(scores)
+    return _with_interval(interquartile_mean, scores) if len(scores) else ""
+
+
+def _with_interval(statistic, *samples):
+    low, high = bootstrap_interval(statistic, *samples)
+    return _number(statistic(*samples)) + (f" ({_number(low)} to {_number(high)})" if np.isfinite(low) else "")
+
+
+def _number(value):
+    return f"{value:.2f}".replace("-", "−") if np.isfinite(value) else ""
+
+
+def _duration(seconds):
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def _table(header, rows):
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])

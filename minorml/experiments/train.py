@@ -1,0 +1,213 @@
+"""Meta-training: Algorithms 1 (MAML) and 3 (NoRML) of Yang et al. 2019, and domain randomization, in one loop.
+
+    repeat
+        draw M tasks
+        explore, adapt, perform                              (`minorml/parallel/share.py`, in shares)
+        learn:    mean over tasks of (meta.2)–(meta.5)       → Adam
+
+A run continues from a checkpoint as if it had never stopped, and its numbers are the same whoever did the work:
+gradients are added in the order of the tasks, and random numbers come from keyed streams.
+"""
+
+import dataclasses
+import time
+from contextlib import closing, nullcontext
+from typing import NamedTuple
+
+import numpy as np
+
+from ..meta import MetaParameters
+from ..parallel.signals import first_signal_waits
+from ..parallel.workers import WorkerPool
+from ..rl import adam
+from ..rl.baseline import pooled
+from ..rl.config import Config
+from ..rl.presets import preset
+from ..rl.problem import make_problem
+from ..rl.streams import INIT, stream
+from ..rl.tasks import grid_tasks, set_tasks
+from ..runs.directory import Run
+from ..runs.failures import Failure, NotFinite
+from ..runs.progress import Progress
+
+
+class State(NamedTuple):
+    """What changes from one iteration to the next, and all that a checkpoint holds."""
+
+    meta: MetaParameters
+    moments: dict  # field of MetaParameters → adam.Moments, for the learned ones
+    iteration: int  # finished iterations
+    env_steps: int  # environment steps lived so far
+    seconds: float  # time spent so far
+
+
+def initial_state(problem):
+    """θ and ψ drawn, θ_off = 0, α = the inner rate everywhere."""
+    config, rng = problem.config, stream(problem.config.seed, INIT)
+    theta = problem.policy.init(rng, config.log_std, config.dtype)
+    meta = MetaParameters(theta, np.zeros_like(theta), problem.laf.init(rng, config.dtype),
+                          np.full_like(theta, config.inner_rate))
+    moments = {name: adam.Moments.zeros_like(getattr(meta, name)) for name in config.learned}
+    return State(meta, moments, iteration=0, env_steps=0, seconds=0.0)
+
+
+def iterate(problem, pool, state):
+    """One outer iteration of `pool` → (next state, its row of metrics).
+
+    Raises NotFinite, with the state untouched, where a loss, gradient or parameter is not finite.
+    """
+    begun = time.perf_counter()
+    config, meta, moments = problem.config, state.meta, state.moments
+    rate = adam.linear_decay(config.outer_rate, state.iteration, config.iterations)
+
+    def failed(error, tasks=(), *moments_of_advantages):
+        batches = pool.batches(tasks, state.meta, state.iteration, *moments_of_advantages) if tasks else []
+        return NotFinite(str(error), Failure(state.iteration, meta, moments, rate, list(tasks), batches))
+
+    try:
+        sampled = pool.sample(meta, state.iteration)
+    except FloatingPointError as error:
+        raise failed(error) from error
+    mean, std = pooled([one.advantages for one in sampled])
+    for _ in range(config.outer_steps):
+        parts = pool.gradients(meta, state.meta, state.iteration, mean, std)
+        wrong = [i for i, one in enumerate(parts) if _not_finite(problem.policy, one)]
+        if wrong:
+            raise failed(f"{_not_finite(problem.policy, parts[wrong[0]])} of task {wrong[0]}: not finite",
+                         wrong, mean, std)
+        gradients = {name: sum(getattr(one.gradient, name) for one in parts) / config.num_tasks
+                     for name in config.learned}
+        try:
+            meta, moments, norm = _update(meta, moments, gradients, config.max_gradient_norm, rate)
+        except FloatingPointError as error:
+            raise failed(error, range(config.num_tasks), mean, std) from error
+
+    state = State(meta, moments, state.iteration + 1, state.env_steps + sum(one.env_steps for one in sampled),
+                  state.seconds + time.perf_counter() - begun)
+    pre, post = [one.pre_return for one in sampled], [one.post_return for one in sampled]
+    row = {
+        "iteration": state.iteration,
+        "env_steps": state.env_steps,
+        "seconds": state.seconds,
+        "pre_return": np.mean(pre),
+        "pre_return_std": np.std(pre),
+        "post_return": np.mean(post),
+        "post_return_std": np.std(post),
+        "episodes": config.num_tasks * config.num_trajectories * (1 + problem.adapt_steps),
+        "loss": np.mean([one.loss for one in parts]),
+        "gradient_norm": norm,
+        "log_std": problem.policy.split(meta.theta)[1].mean(),
+        "alpha_norm": np.linalg.norm(meta.alpha),
+        "clip_fraction": np.mean([one.clip_fraction for one in parts]),
+    }
+    return state, {name: value if isinstance(value, int) else float(value) for name, value in row.items()}
+
+
+def _not_finite(policy, part):
+    """The name of what is not finite in a task's contribution, or None."""
+    if not np.isfinite(part.loss):
+        return "loss"
+    weights, log_std = policy.split(part.gradient.theta)
+    if np.isfinite(weights).all() and not np.isfinite(log_std).all():
+        return "gradient in log σ"
+    return next((f"gradient in {name}" for name, g in part.gradient._asdict().items() if not np.isfinite(g).all()),
+                None)
+
+
+def _update(meta, moments, gradients, longest, rate):
+    """One step of Adam on each learned field → (meta, moments, norm of the gradient before it was shortened)."""
+    changed, new_moments = {}, {}
+    shortened, norm = adam.clip_by_global_norm(list(gradients.values()), longest)
+    for name, gradient in zip(gradients, shortened):
+        changed[name], new_moments[name] = adam.step(getattr(meta, name), gradient, moments[name], rate)
+        for what, array in ((name, changed[name]), (f"Adam's moments of {name}", new_moments[name][:2])):
+            if not np.isfinite(array).all():
+                raise FloatingPointError(f"{what}: not finite after the update")
+    return meta._replace(**changed), new_moments, norm
+
+
+class Trained(NamedTuple):
+    """The outcome of training: what it was asked, what was learned, and how it went."""
+
+    config: Config
+    meta: MetaParameters
+    metrics: list  # one dict per iteration
+
+
+def train(config, out=None, *, resume=False, overwrite=False, progress=True, make_envs=None, workers=None,
+          executor=None, scheduler=None, **fields):
+    """Meta-train.
+
+    Parameters
+    ----------
+    config : Config, or the name of a preset such as "point/norml"
+    out : the run's directory; None keeps nothing on disk
+    resume, overwrite : continue the run that `out` holds, or replace it
+    progress : show progress on stderr
+    make_envs : n ↦ a VectorEnv of n copies, for environments of your own; see `minorml/rl/problem.py`
+    workers, executor, scheduler : who does the work, see `minorml/parallel/workers.py`; the numbers do not depend on it
+    **fields : fields of Config to change, for example seed=3, iterations=300
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    ValueError : a wrong preset, field or value
+    RunError : `out` cannot be used as asked
+    FloatingPointError : a quantity became infinite or NaN; the state before it is in the last checkpoint
+    WorkerError : a worker failed or died; the last finished iteration is in the last checkpoint
+    Stopped : SIGINT or SIGTERM came, and the iteration in hand was finished and saved
+    """
+    config = dataclasses.replace(preset(config) if isinstance(config, str) else config, **fields)
+    problem = _shapes(config, make_envs)  # first: what is wrong with it shows before a file is made
+    state, metrics = initial_state(problem), []
+    with (WorkerPool(config, make_envs, workers, executor, scheduler) as pool,
+          first_signal_waits(progress) as stop_if_asked):
+        run = None
+        if out is not None:
+            run = Run.reopen(out, config) if resume else Run.create(out, config, overwrite)
+        with nullcontext() if run is None else closing(run):
+            if resume and run is not None:
+                state = run.restore(state)
+                metrics = run.metrics()
+            elif run is not None:
+                run.save(state)
+            label = f"{config.method} seed {config.seed}"
+            with Progress(config.iterations, state.iteration, label, progress) as shown:
+                while state.iteration < config.iterations:
+                    stop_if_asked()
+                    state, row = _next(problem, pool, state, run)
+                    metrics.append(row)
+                    if run is not None:
+                        run.append(row)
+                        run.save(state)
+                    shown.update(before=row["pre_return"], after=row["post_return"])
+    return Trained(config, state.meta, metrics)
+
+
+def _next(problem, pool, state, run):
+    """`iterate`; where a number is not finite, what led to it is kept in the run's directory."""
+    try:
+        return iterate(problem, pool, state)
+    except NotFinite as error:
+        kept = "" if run is None else f"; look through it with: minorml replay {run.keep_failure(error)}"
+        message = f"iteration {state.iteration + 1}: {error} (env {problem.config.env})"
+        raise FloatingPointError(message + kept) from error
+
+
+def load(path, make_envs=None):
+    """The Trained of a run's directory, from its newest checkpoint. `make_envs` as for `train`."""
+    run = Run(path)
+    state = run.load(initial_state(_shapes(run.config, make_envs)))
+    return Trained(run.config, state.meta, run.metrics())
+
+
+def _shapes(config, make_envs):
+    """A problem whose environments took some of the tasks and are closed again: its networks and spaces alone."""
+    problem = make_problem(config, 1, make_envs)
+    with closing(problem.envs):
+        for task in grid_tasks(config.distribution, 16):
+            set_tasks(problem.envs, [task], config.num_trajectories)
+    return problem

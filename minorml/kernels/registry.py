@@ -1,0 +1,62 @@
+"""What is compiled by Numba, and when it is used. The mathematics is read elsewhere.
+
+Each kernel belongs to a NumPy formula whose values it must give: loops over rows and over time in `recurrences.py`, the
+passes of a network in `network.py`, a surrogate loss and its derivatives in `surrogate.py`.
+
+Kernels serve arrays that are all float32 or all float64. Anything else takes the formula, and everything where
+NUMBA_DISABLE_JIT is set: the complex-step proofs therefore check the formulas, and the tests check every entry of
+`KERNELS` against its formula.
+
+No kernel uses `parallel`, for threads run over tasks outside, nor of `fastmath` more than `contract`, for NaN must
+stay NaN and sums keep their order.
+"""
+
+import functools
+import warnings
+
+import numba
+import numpy as np
+
+FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
+# No GIL; 1/0 is inf, as in NumPy; a product and the sum that it goes into may be rounded once, not twice.
+OPTIONS = dict(nogil=True, error_model="numpy", fastmath={"contract"})
+
+# name → (NumPy formula, compiled function)
+KERNELS = {}
+helper = numba.njit(**OPTIONS)  # a part of kernels
+
+
+def compile_kernel(loop):
+    """Compile, and keep the machine code on disk where that is possible."""
+    try:
+        return numba.njit(cache=True, **OPTIONS)(loop)
+    except RuntimeError as error:  # neither the package's folder nor the user's cache folder is writable
+        warnings.warn(f"Numba cannot keep compiled code on disk ({error}); compiling again in each process. "
+                      "Set NUMBA_CACHE_DIR to a writable folder to avoid this.", RuntimeWarning, stacklevel=3)
+        return numba.njit(**OPTIONS)(loop)
+
+
+def served_by(kernel, where=lambda *args: True):
+    """Decorator of a formula: serve it by this kernel, which takes the same arguments, `where` they fit it."""
+    def decorate(formula):
+        KERNELS[formula.__name__] = (formula, kernel)
+
+        @functools.wraps(formula)
+        def dispatch(*args):
+            return (kernel if _fast(args) and where(*args) else formula)(*args)
+
+        return formula if numba.config.DISABLE_JIT else dispatch
+
+    return decorate
+
+
+def replaces(formula):
+    """Decorator of a loop: the formula above it is served by it."""
+    return lambda loop: served_by(compile_kernel(loop))(formula)
+
+
+def _fast(args):
+    """Whether all arrays among these, and in lists among them, are float32, or all float64."""
+    arrays = [x for arg in args for x in (arg if isinstance(arg, (list, tuple)) else [arg])]
+    dtypes = {x.dtype for x in arrays if isinstance(x, np.ndarray)}
+    return len(dtypes) == 1 and dtypes <= FAST_DTYPES

@@ -1,0 +1,90 @@
+"""Threads, and the memory that they share: how many there are, and what runs in them.
+
+Tasks run in threads of ours, and BLAS in one thread for each: so sums keep their order whatever the number of cores.
+"""
+
+import contextvars
+import ctypes
+import functools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from threadpoolctl import ThreadpoolController
+
+
+@functools.cache
+def num_threads():
+    """As many as there are cores, or OMP_NUM_THREADS. Most of the work is in kernels, which let each other run."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(given)) if given.isdecimal() else os.cpu_count() or 1
+
+
+@functools.cache
+def _threads():
+    return ThreadPoolExecutor(max(1, num_threads() - 1))
+
+
+if hasattr(os, "register_at_fork"):  # a fork copies no thread but the one that called it
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
+def in_threads(function, items):
+    """[function(item)] with the items shared out among threads, this one too; NumPy's error state is the caller's."""
+    if len(items) < 2 or num_threads() < 2:
+        return [function(item) for item in items]
+    waiting, results = list(enumerate(items)), {}
+
+    def work():
+        while True:
+            try:
+                n, item = waiting.pop()
+            except IndexError:  # none is left
+                return
+            results[n] = function(item)
+
+    calls = [_threads().submit(contextvars.copy_context().run, work) for _ in range(min(len(items), num_threads()) - 1)]
+    try:
+        work()
+    finally:
+        waiting.clear()  # after an error nobody begins another
+        wait(calls)
+    for call in calls:
+        call.result()
+    return [results[n] for n in range(len(items))]
+
+
+_blas = functools.cache(ThreadpoolController)
+
+
+class _OneBlasThread:
+    """A context in which BLAS has one thread. The setting is the process's: who leaves last gives back what it was."""
+
+    def __init__(self):
+        self.lock, self.inside, self.limit = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.limit = _blas().limit(limits=1)
+
+    def __exit__(self, kind, error, trace):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+one_blas_thread = _OneBlasThread()
+
+
+@functools.cache
+def keep_freed_memory():
+    """Have the C library keep what is freed: to get the same megabytes anew each time takes a tenth of a gradient."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+    for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+        mallopt(parameter, 2**30)

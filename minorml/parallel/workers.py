@@ -1,0 +1,232 @@
+"""Who does the work: the meta-batch in shares, each with a worker of its own.
+
+    None                    everything here, in one share
+    workers=N               N processes of our own
+    executor=E              anybody's concurrent.futures.Executor
+    scheduler=ADDRESS       the workers of a Dask cluster
+
+A worker keeps its share's environments from call to call, and its transitions from `sample` to `gradients`; what
+travels is parameters one way and gradients the other. Each share is asked of the same worker each time where the
+executor lets us choose (not where a pool has several workers: what the wrong one lacks, it samples again). Results
+are added in the order of the tasks, whoever was first; so the numbers do not depend on who did what.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, TimeoutError
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import NamedTuple
+
+import numpy as np
+
+from ..rl.config import Config
+from .share import Share
+from .threads import one_blas_thread
+
+
+class WorkerError(RuntimeError):
+    """A worker failed or died; the message names its tasks."""
+
+
+class Assignment(NamedTuple):
+    """All that a worker must know to make its share."""
+
+    team: str  # a name that no other team has
+    config: Config
+    indices: tuple[int, ...]
+    make_envs: Callable | None
+
+
+class WorkerPool:
+    """Workers and their shares. A context manager: in the end the workers are let go.
+
+    Parameters
+    ----------
+    config : Config
+    make_envs : as for `make_problem`; it travels to the workers
+    workers : how many processes of our own; with `executor`, in how many shares to cut the meta-batch
+    executor : a concurrent.futures.Executor, which stays its owner's
+    scheduler : the address of a Dask scheduler, for example tcp://host:8786
+    """
+
+    def __init__(self, config, make_envs=None, workers=None, executor=None, scheduler=None):
+        if scheduler is not None and (workers, executor) != (None, None):
+            raise ValueError("scheduler: expected neither workers nor an executor beside it")
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers: expected 1 or more; given {workers}")
+        self._processes = []  # our own, by number
+        self._client = None
+        if scheduler is not None:
+            executors = self._join(scheduler)[:config.num_tasks]
+        elif executor is not None:
+            executors = [executor] * min(workers or getattr(executor, "_max_workers", config.num_tasks),
+                                         config.num_tasks)
+        elif workers is not None:
+            executors = self._hire(min(workers, config.num_tasks))
+        else:
+            executors = [_Here()]
+        name = uuid.uuid4().hex
+        shares = np.array_split(np.arange(config.num_tasks), len(executors))
+        self._shares = [(one, Assignment(name, config, tuple(share.tolist()), make_envs))
+                        for one, share in zip(executors, shares)]
+
+    def sample(self, meta, iteration):
+        """`Share.sample` of every share → M `TaskSummary`, in the order of the tasks."""
+        return self._ask("sample", meta, iteration)
+
+    def gradients(self, meta, start, iteration, mean, std):
+        """`Share.gradients` of every share → M `TaskGradient`, in the order of the tasks."""
+        return self._ask("gradients", meta, start, iteration, mean, std)
+
+    def batches(self, tasks, start, iteration, mean, std):
+        """`Share.batches` of every share: (D_i^pre, D_i^post) of each of these tasks, in order."""
+        return self._ask("batches", tasks, start, iteration, mean, std)
+
+    def _ask(self, method, *arguments):
+        futures = []
+        try:
+            for executor, assignment in self._shares:
+                with _named(assignment):
+                    futures.append(executor.submit(_work, assignment, method, arguments))
+            results = []
+            for (_, assignment), future in zip(self._shares, futures):
+                with _named(assignment):
+                    results += self._wait(future)
+            return results
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _wait(self, future):
+        """The future's result. A Dask cluster that has lost all its workers would keep us waiting for ever."""
+        while self._client is not None:
+            try:
+                return future.result(timeout=10)
+            except TimeoutError:
+                if future.done():
+                    break
+                if not self._client.scheduler_info(n_workers=-1)["workers"]:
+                    raise ConnectionError("the cluster has no workers left") from None
+        return future.result()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if self._processes:
+            for process in self._processes:  # nothing of theirs is needed any more
+                _kill(process)
+            for executor, _ in self._shares:
+                executor.shutdown()
+            return
+        for executor, assignment in self._shares:
+            try:
+                executor.submit(_dismiss, assignment).result()
+            except Exception:  # a worker that is gone has nothing to clear away
+                pass
+        if self._client is not None:
+            self._client.close()
+
+    def _hire(self, n):
+        """n processes, each an executor of its own, so that a share can always be asked of the same one."""
+        spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        threads = max(1, (os.cpu_count() or 1) // n)
+        executors = [ProcessPoolExecutor(1, spawn, begin_worker, [threads]) for _ in range(n)]
+        try:
+            self._processes = [one.result() for one in [executor.submit(os.getpid) for executor in executors]]
+        except BrokenExecutor as error:
+            for executor in executors:
+                executor.shutdown()
+            raise WorkerError("a worker died while it started; in a script, `train(workers=…)` must stand under "
+                              "`if __name__ == '__main__':`") from error
+        return executors
+
+    def _join(self, address):
+        """An executor for each worker of a Dask cluster; should it die, its calls run on another."""
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise ImportError("scheduler: Dask is missing; pip install 'minorml[cluster]'") from error
+        try:
+            self._client = Client(address, timeout=20)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"scheduler: no Dask scheduler answers at {address!r} ({error})") from error
+        workers = sorted(self._client.scheduler_info(n_workers=-1)["workers"])
+        if not workers:
+            self._client.close()
+            raise ValueError(f"scheduler: the Dask cluster at {address} has no workers")
+        return [self._client.get_executor(workers=[worker], allow_other_workers=True, pure=False)
+                for worker in workers]
+
+
+class _Here(Executor):
+    """Does at once, in this thread, what it is asked."""
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+_shares = {}  # what this process works on: (team, indices) → Share
+
+
+def _work(assignment, method, arguments):
+    """In a worker: a method of a share, which is made when it is first asked for. One BLAS thread."""
+    key = assignment.team, assignment.indices
+    if key not in _shares:
+        _shares[key] = Share(assignment.config, assignment.indices, assignment.make_envs)
+    with one_blas_thread:
+        return getattr(_shares[key], method)(*arguments)
+
+
+def _dismiss(assignment):
+    """In a worker: the end of a team's work."""
+    for key in [key for key in _shares if key[0] == assignment.team]:
+        _shares.pop(key).close()
+
+
+def begin_worker(threads=None, ignore=(signal.SIGINT, signal.SIGTERM)):
+    """In a process of ours, first of all: leave signals to the parent, and never outlive it.
+
+    threads : how many an environment that simulates in threads, and the mathematics of several tasks, may have here
+    """
+    if threads is not None:
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    for signum in ignore:
+        signal.signal(signum, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=[multiprocessing.parent_process().sentinel], daemon=True).start()
+
+
+def _end_with(parent):
+    wait([parent])
+    os._exit(1)
+
+
+def _kill(process):
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+@contextmanager
+def _named(assignment):
+    """Turn what a worker raises, or its death, into an error that names its tasks."""
+    try:
+        yield
+    except FloatingPointError:
+        raise
+    except Exception as error:
+        first, last = assignment.indices[0], assignment.indices[-1]
+        tasks = f"task {first}" if first == last else f"tasks {first} to {last}"
+        raise WorkerError(f"{tasks}: a worker failed: {type(error).__name__}: {error} "
+                          f"(env {assignment.config.env})") from error

@@ -1,0 +1,1 @@
+"""What reinforcement learning needs around the mathematics: tasks, rollouts, advantages, Adam, configuration."""

@@ -1,0 +1,53 @@
+"""Adam (Kingma and Ba 2015, Algorithm 1), on one flat vector, and the limit to a gradient's length before it.
+
+    m ← β₁ m + (1 − β₁) g,    u ← β₂ u + (1 − β₂) g²                                              (adam.1)
+    x ← x − rate · (m / (1 − β₁ᵗ)) / (√(u / (1 − β₂ᵗ)) + ε)                                       (adam.2)
+
+A gradient g of several vectors that is longer than G is shortened to it (Pascanu et al. 2013, Algorithm 1):
+
+    g ← g · min(1, G / ‖g‖)                                                                       (adam.3)
+
+Adam's step does not depend on the scale of its gradients, but on how they compare with the earlier ones. One that is r
+times as long as the rest makes m / √u = (1 − β₁) r / √(1 + (1 − β₂) r²), up to 3.2, and that decays by β₁ alone: in all
+x moves by up to 32 rates along this one gradient.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Moments(NamedTuple):
+    """Running moments of the gradient."""
+
+    first: np.ndarray  # m
+    second: np.ndarray  # u, uncentred
+    count: int  # t, the number of steps taken
+
+    @classmethod
+    def zeros_like(cls, x):
+        return cls(np.zeros_like(x), np.zeros_like(x), 0)
+
+
+def step(x, gradient, moments, rate):
+    """One step of Adam down `gradient` → (x, moments), both new."""
+    t = moments.count + 1
+    m = BETA_1 * moments.first + (1 - BETA_1) * gradient
+    u = BETA_2 * moments.second + (1 - BETA_2) * gradient**2
+    x = x - rate * (m / (1 - BETA_1**t)) / (np.sqrt(u / (1 - BETA_2**t)) + EPSILON)
+    return x, Moments(m, u, t)
+
+
+def clip_by_global_norm(vectors, longest):
+    """`vectors` as they are, or all scaled to the norm `longest` together → (vectors, the norm that they had)."""
+    together = np.concatenate(vectors).astype(np.float64)
+    norm = scipy.linalg.norm(together, check_finite=False)  # BLAS's: squares cannot overflow on the way
+    return [v if norm <= longest else v * v.dtype.type(longest / norm) for v in vectors], norm
+
+
+def linear_decay(rate, done, total):
+    """`rate` falling linearly to 0: after `done` of `total` steps."""
+    return rate * (1 - done / total)

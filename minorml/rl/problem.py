@@ -1,0 +1,106 @@
+"""What stays the same during a run: the environments, the networks, and the rule by which they adapt."""
+
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+import gymnasium
+from gymnasium.vector import AutoresetMode
+
+from ..advantage import AdvantageNetwork
+from ..methods import METHODS, Method
+from ..policy import GaussianPolicy
+from .config import Config
+from .rollout import rollout
+
+
+class Problem(NamedTuple):
+    """Who learns, where, and how. Made by `make_problem`."""
+
+    config: Config
+    envs: gymnasium.vector.VectorEnv  # M·K copies
+    policy: GaussianPolicy
+    laf: AdvantageNetwork
+    method: Method
+
+    @property
+    def adapt_steps(self):
+        """Adaptation steps during training: none for a method that does not adapt."""
+        return self.config.adapt_steps if self.method.adapts else 0
+
+    def rollout(self, thetas, rngs, names=None):
+        """K trajectories on each task that is set: θ (M, P) → M `Trajectories`. `names` of the tasks, for errors."""
+        config = self.config
+        return rollout(self.envs, self.policy, thetas, config.horizon, rngs, config.obs_scale, config.action_scale,
+                       names)
+
+
+def make_problem(config, num_tasks=None, make_envs=None):
+    """Environments and networks for a configuration.
+
+    Parameters
+    ----------
+    config : Config
+    num_tasks : how many tasks to have copies for; default: the meta-batch
+    make_envs : n ↦ a gymnasium.vector.VectorEnv of n copies; default: `gymnasium.make_vec(config.env, n)`
+
+    Raises
+    ------
+    ValueError : the environment cannot be made, or does not fit the configuration
+    """
+    num_tasks = config.num_tasks if num_tasks is None else num_tasks
+    envs = (make_envs or partial(_make_vec, config.env))(num_tasks * config.num_trajectories)
+    try:
+        obs_dim = _width("observation", envs.single_observation_space, "obs_scale", config.obs_scale)
+        act_dim = _width("action", envs.single_action_space, "action_scale", config.action_scale)
+        autoreset = envs.metadata.get("autoreset_mode")
+        if autoreset is not AutoresetMode.NEXT_STEP:
+            raise ValueError("autoreset mode: expected NEXT_STEP, which shows the last observation of an episode; "
+                             f"given {autoreset}")
+        for part in config.distribution:
+            envs.get_attr(part.name)
+    except (AttributeError, ValueError) as error:
+        envs.close()
+        raise ValueError(f"env {config.env}: {error}") from error
+    return Problem(config, envs,
+                   GaussianPolicy(obs_dim, act_dim, config.hidden, config.activation),
+                   AdvantageNetwork(obs_dim, act_dim, config.laf_hidden, config.laf_activation),
+                   METHODS[config.method])
+
+
+def _make_vec(env_id, num_envs):
+    """A vector of environments whose attributes can be set: the environment's own, or else Gymnasium's."""
+    with _named(env_id):
+        envs = gymnasium.make_vec(env_id, num_envs=num_envs)
+        if hasattr(envs, "set_attr"):
+            return envs
+        envs.close()
+        return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync")
+
+
+@contextmanager
+def _named(env_id):
+    """Turn what goes wrong when an environment is made into an error that names it."""
+    try:
+        yield
+    except (gymnasium.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
+
+
+def step_limit(env_id):
+    """The step at which a registered environment's episodes are cut off: the natural horizon T."""
+    with _named(env_id):
+        env = gymnasium.make(env_id)
+    env.close()
+    if env.spec.max_episode_steps is None:
+        raise ValueError(f"horizon: {env_id} has no limit of its own; give one")
+    return env.spec.max_episode_steps
+
+
+def _width(name, space, scale_name, scale):
+    """The number of coordinates of a space of real vectors, and so of the scale for it."""
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        raise ValueError(f"{name} space: expected a Box of one dimension; given {space}")
+    if len(scale) not in (0, space.shape[0]):
+        raise ValueError(f"{scale_name}: expected {space.shape[0]} numbers, or none; given {scale}")
+    return space.shape[0]

@@ -1,0 +1,145 @@
+"""Sampling: K trajectories on each of M tasks, all M·K of them in lock-step.
+
+    environment (i, k) = copy i·K + k of the vector environment
+
+              t = 0      1      2   …  T−1    T
+    states      s_0    s_1    s_2   …  s_T−1  s_T       (K, T+1, S)
+    actions     a_0    a_1    a_2   …  a_T−1            (K, T, U)
+    alive        1      1      1    …    0              (K, T)   row t counts: s_t → s_{t+1} was lived
+
+An episode that ends before T leaves dead rows behind; they are never looked at. An environment that resets
+itself after its end (Gymnasium's NEXT_STEP autoreset) goes on living in those dead rows, unseen, unless it has a
+method `rest` by which to be told which of its copies nobody looks at any more.
+"""
+
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from ..meta import Batch
+
+
+class Trajectories(NamedTuple):
+    """K trajectories of one task."""
+
+    states: np.ndarray  # (K, T+1, S)
+    actions: np.ndarray  # (K, T, U)
+    log_probs: np.ndarray  # (K, T) under the policy that sampled
+    rewards: np.ndarray  # (K, T), 0 in dead rows
+    alive: np.ndarray  # (K, T)
+
+    @property
+    def returns(self):
+        """The undiscounted return of each trajectory, (K,)."""
+        return self.rewards.sum(axis=1)
+
+    def batch(self, advantages=None):
+        """The N live rows, one trajectory after the other."""
+        return Batch(self.states[:, :-1][self.alive], self.actions[self.alive], self.states[:, 1:][self.alive],
+                     advantages, self.log_probs[self.alive])
+
+
+def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), names=None):
+    """Sample from M policies, each on its own task.
+
+    Parameters
+    ----------
+    envs : gymnasium.vector.VectorEnv of M·K copies, with the tasks already set
+    policy : GaussianPolicy
+    thetas : (M, P), one row of parameters per task; their dtype is that of the trajectories
+    horizon : T, the most steps of an episode
+    rngs : M random generators, one per task: a task's numbers do not depend on its neighbours
+    obs_scale, action_scale : (S,), (U,) the policy sees observations divided by, and its actions arrive multiplied by
+    names : what error messages call the tasks; default: their numbers
+
+    Returns
+    -------
+    M `Trajectories`.
+
+    Raises
+    ------
+    FloatingPointError : a parameter, action, observation or reward is not finite, or log σ has exploded
+    """
+    M, K, T = len(thetas), envs.num_envs // len(thetas), horizon
+    noise = np.stack([rng.standard_normal((T, K, policy.act_dim)) for rng in rngs], axis=1)  # (T, M, K, U)
+    noise = noise.astype(thetas.dtype)
+    states = np.zeros((M, K, T + 1, policy.obs_dim), thetas.dtype)
+    actions = np.zeros((M, K, T, policy.act_dim), thetas.dtype)
+    log_probs = np.zeros((M, K, T), thetas.dtype)
+    rewards = np.zeros((M, K, T))
+    alive = np.zeros((M, K, T), bool)
+
+    def seen(observations):
+        if np.shape(observations) != (M * K, policy.obs_dim):
+            raise ValueError(f"observation: expected shape {(M * K, policy.obs_dim)}; given {np.shape(observations)}")
+        return scale_observations(observations, obs_scale).reshape(M, K, -1).astype(thetas.dtype)
+
+    names = names or range(M)
+    _require_sane(policy, thetas, names)
+    with _told("reset"):
+        observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
+        s = states[:, :, 0] = seen(observations)
+    living = np.ones((M, K), bool)
+    _require_finite("observation", s, living, "reset", names)
+    rest = getattr(envs, "rest", lambda copies: None)
+    for t in range(T):
+        a, log_prob = policy.sample(thetas, s, noise[t])
+        scaled = scale_actions(a, action_scale)
+        _require_finite("action", scaled, living, f"step {t}", names)
+        with _told(f"step {t}"):
+            observations, reward, terminated, truncated, _ = envs.step(scaled.reshape(M * K, -1))
+            s = states[:, :, t + 1] = seen(observations)
+        reward = np.reshape(reward, (M, K))
+        _require_finite("observation", s, living, f"step {t}", names)
+        _require_finite("reward", reward, living, f"step {t}", names)
+        actions[:, :, t], log_probs[:, :, t] = a, log_prob
+        rewards[:, :, t] = np.where(living, reward, 0)
+        alive[:, :, t] = living
+        living = living & ~np.reshape(terminated | truncated, (M, K))
+        if not living.any():
+            break
+        rest(~living.ravel())
+    return [Trajectories(*arrays) for arrays in zip(states, actions, log_probs, rewards, alive)]
+
+
+def scale_observations(observations, obs_scale):
+    """What the policy sees of observations (..., S): divided by `obs_scale`, if there is one. In float64."""
+    observations = np.asarray(observations, np.float64)
+    return observations / obs_scale if len(obs_scale) else observations
+
+
+def scale_actions(a, action_scale):
+    """What the environment gets of actions (..., U): multiplied by `action_scale`, if there is one."""
+    return a * np.asarray(action_scale, a.dtype) if len(action_scale) else a
+
+
+def _require_sane(policy, thetas, names):
+    """Name a parameter that cannot be sampled with: before it has turned everything else to NaN."""
+    with np.errstate(over="ignore"):
+        std = np.exp(policy.split(thetas)[1])
+    for name, good in (("theta", np.isfinite(thetas)), ("log σ", np.isfinite(std) & (std > 0))):
+        if not good.all():
+            i = int(np.argmin(good.all(axis=-1)))
+            raise FloatingPointError(f"{name} of task {names[i]}: expected finite numbers with 0 < e^(log σ) < ∞; "
+                                     f"log σ is {policy.split(thetas)[1][i]}")
+
+
+@contextmanager
+def _told(when):
+    """Say when, of whatever goes wrong in an environment."""
+    try:
+        yield
+    except Exception as error:
+        error.args = (f"{error}, in {when}", *error.args[1:])
+        raise
+
+
+def _require_finite(name, values, living, when, names):
+    if np.isfinite(values).all():
+        return
+    finite = np.isfinite(values).reshape(*living.shape, -1).all(axis=-1) | ~living
+    if not finite.all():
+        i, k = np.unravel_index(np.argmin(finite), living.shape)
+        raise FloatingPointError(f"{name}: expected finite numbers; given {values[i, k]} "
+                                 f"in task {names[i]}, trajectory {k}, {when}")

@@ -1,0 +1,294 @@
+"""A run's directory: what was asked, what happened, and where it stands.
+
+    config.json      every field of Config, resolved
+    versions.json    the code's commit, Python, packages, processor, BLAS
+    metrics.csv      one row per finished iteration
+    checkpoints/     iteration-000300.npz …, the last three; one after every iteration
+    failures/        what led to a number that is not finite, for `minorml replay`
+    plots/           figures
+
+After each iteration its row of metrics is put on the disk, and then its checkpoint (`minorml/runs/checkpoints.py`). So
+whatever happens, and whenever, at most the iteration in progress is lost: the newest checkpoint is whole, and
+metrics.csv holds its iterations' rows at least; what is past them is cut off when the run goes on.
+"""
+
+import csv
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from ..rl.config import Config, from_json
+from . import checkpoints, failures
+from .checkpoints import write_atomically
+from .machine import commit, versions
+
+METRICS = ("iteration", "env_steps", "seconds", "pre_return", "pre_return_std", "post_return", "post_return_std",
+           "episodes", "loss", "gradient_norm", "log_std", "alpha_norm", "clip_fraction")
+KEPT = 3  # checkpoints
+FILES = ("config.json", "versions.json", "metrics.csv", "evaluation.csv")
+FOLDERS = ("checkpoints", "failures", "plots")
+
+
+class RunError(ValueError):
+    """A run directory that cannot be used as asked; the message says what to do."""
+
+
+def _say(text):
+    print(f"minorml: {text}", file=sys.stderr)
+
+
+class Run:
+    """One run's directory, open for reading; `create` and `reopen` give one that may be written to."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._metrics = None  # open for writing, once it is known where to go on
+        self._longer = None  # the Config with more iterations that is taken over then
+        try:
+            self.config = from_json(_read_json(self.path / "config.json"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise RunError(f"{path}: no run here: config.json is missing") from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise RunError(f"{path}/config.json: {error}") from None
+
+    @classmethod
+    def create(cls, path, config, overwrite=False):
+        """Start a new directory. One that holds a run already is refused, or emptied with `overwrite`."""
+        path = Path(path)
+        if (path / "config.json").exists():
+            if not overwrite:
+                raise RunError(f"{path}: holds a run already; give --resume to continue it, --overwrite to "
+                               "replace it, or another --out")
+        else:
+            cls.require_usable(path, config)
+        path.mkdir(parents=True, exist_ok=True)
+        lock = _lock(path)
+        # config.json is written first of a new run and stays in an old one: with it alone, a run can be resumed.
+        for name in FOLDERS:
+            shutil.rmtree(path / name, ignore_errors=True)
+        for name in FILES[1:]:
+            (path / name).unlink(missing_ok=True)
+        write_atomically(path / "config.json", _json(dataclasses.asdict(config)))
+        return cls(path)._begin(lock)
+
+    @classmethod
+    def reopen(cls, path, config):
+        """Continue a run. Configuration and versions must be those it was started with; it may be made longer."""
+        run = cls(path)
+        longer = run._require_same(config)
+        lock = _lock(run.path)
+        for partial in run.path.glob("**/.*.partial"):
+            partial.unlink(missing_ok=True)
+        try:
+            started = any((run.path / "checkpoints").glob("*"))
+            if started:
+                run._check_versions()
+            run._longer = config if longer else None
+            if not started:  # it was stopped before its first checkpoint
+                if (run.path / "metrics.csv").exists():
+                    _say(f"{path}: there is no checkpoint; the run starts from its first iteration")
+                return run._begin(lock)
+        except BaseException:
+            lock.close()
+            raise
+        run._lock = lock
+        return run
+
+    @classmethod
+    def require_usable(cls, path, config):
+        """Raise RunError if `path` holds anything but this configuration's run, or its start, or nothing."""
+        path = Path(path)
+        if (path / "config.json").exists():
+            cls(path)._require_same(config)
+        elif path.exists() and not path.is_dir():
+            raise RunError(f"{path}: expected a folder; there is a file of that name")
+        elif path.exists() and any(not _a_start(entry) for entry in path.iterdir()):
+            raise RunError(f"{path}: holds files that are not a run's; choose another --out")
+
+    def _require_same(self, config):
+        """Whether `config` is this run's but for more iterations; RunError if it differs in anything else."""
+        names = [f.name for f in dataclasses.fields(Config) if getattr(self.config, f.name) != getattr(config, f.name)]
+        longer = names == ["iterations"] and config.iterations > self.config.iterations
+        if names and not longer:
+            raise RunError(f"{self.path}: cannot resume with another configuration (but for more iterations):\n  "
+                           + "\n  ".join(f"{name}: {getattr(self.config, name)!r} in the run, "
+                                         f"{getattr(config, name)!r} asked for" for name in names))
+        return longer
+
+    def _begin(self, lock):
+        """The other files of a run that has only its config.json, open for writing."""
+        self._lock = lock
+        for name in FOLDERS:
+            (self.path / name).mkdir(exist_ok=True)
+        write_atomically(self.path / "versions.json", _json({"commit": commit(), **versions()}))
+        self._start_metrics([])
+        return self
+
+    def _check_versions(self):
+        """The same bits are promised for the same versions alone."""
+        try:
+            found = _read_json(self.path / "versions.json")
+            begun_at, then = found["commit"], {"python": found["python"], **found["packages"]}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RunError(f"{self.path}/versions.json: cannot be read ({error})") from None
+        now = versions()
+        now = {"python": now["python"], **now["packages"]}
+        differences = [f"{name}: {then.get(name)} in the run, {version} here" for name, version in now.items()
+                       if then.get(name) != version]
+        if differences:
+            raise RunError(f"{self.path}: cannot resume with other versions, which give other numbers:\n  "
+                           + "\n  ".join(differences))
+        goes_on_at = commit()
+        if goes_on_at != begun_at:
+            _say(f"{self.path}: begun at commit {begun_at}, goes on at {goes_on_at}; the numbers are the same only if "
+                 "what they depend on is")
+
+    def metrics(self):
+        """metrics.csv as a list of dicts of numbers."""
+        return self._rows()[1]
+
+    def _rows(self, count=None):
+        """The first `count` rows of metrics.csv, or all: (their lines, the same as dicts of numbers).
+
+        A last line that was not written to its end, because the disk was full, is no row.
+        """
+        try:
+            lines = (self.path / "metrics.csv").read_text().rpartition("\n")[0].splitlines()
+            lines = lines if count is None else lines[:1 + count]
+            return lines[1:], [{name: float(row[name]) for name in METRICS} for row in csv.DictReader(lines)]
+        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+            raise RunError(f"{self.path}/metrics.csv: cannot be read ({error!r})") from None
+
+    def _start_metrics(self, rows):
+        """Write metrics.csv anew, with these lines of text after the header, and keep it open."""
+        text = "".join(line + "\r\n" for line in [",".join(METRICS), *rows])
+        write_atomically(self.path / "metrics.csv", text.encode())
+        if self._metrics is not None:
+            self._metrics.close()
+        self._metrics = open(self.path / "metrics.csv", "ab", buffering=0)  # nothing is left to write when it closes
+
+    def append(self, row):
+        """One more row of metrics, on the disk."""
+        try:
+            line = (",".join(_short(row[name]) for name in METRICS) + "\r\n").encode()
+            while line:
+                line = line[self._metrics.write(line):]
+            os.fsync(self._metrics.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path / "metrics.csv")) from error
+
+    def save(self, state):
+        """Write a checkpoint and drop those older than the last three."""
+        arrays, facts = _to_arrays(state)
+        checkpoints.write(self.path / "checkpoints" / f"iteration-{state.iteration:06d}.npz", arrays, **facts)
+        for old in self._checkpoints()[:-KEPT]:
+            old.unlink()
+
+    def load(self, template, warn=_say):
+        """The newest checkpoint that can be read, as a State shaped like `template`; a damaged one is named."""
+        found = self._checkpoints()
+        for path in reversed(found):
+            try:
+                state = _from_arrays(*checkpoints.read(path, _to_arrays(template)[0]), template)
+                if path.name != f"iteration-{state.iteration:06d}.npz":
+                    raise ValueError(f"it is of iteration {state.iteration}")
+                return state
+            except (OSError, ValueError) as error:
+                warn(f"{path}: damaged ({error}); trying the one before it")
+        raise RunError(f"{self.path}/checkpoints: no checkpoint that can be read")
+
+    def restore(self, template):
+        """The State to go on from, with metrics.csv cut back to it. `template`: the initial state."""
+        state = self.load(template) if self._checkpoints() else template
+        lines, rows = self._rows(state.iteration)
+        found = [row["iteration"] for row in rows]
+        if found != list(range(1, state.iteration + 1)):
+            raise RunError(f"{self.path}/metrics.csv: expected a row for each iteration up to {state.iteration}, that "
+                           f"of the checkpoint; {len(found)} rows found, or in another order")
+        self._start_metrics(lines)
+        if self._longer is not None:
+            _say(f"{self.path}: {self._longer.iterations} iterations now, not {self.config.iterations}; the outer rate "
+                 "decays over the longer run from here on")
+            write_atomically(self.path / "config.json", _json(dataclasses.asdict(self._longer)))
+            self.config, self._longer = self._longer, None
+        return state
+
+    def keep_failure(self, error):
+        """Write what led to a number that is not finite; returns the file."""
+        path = self.path / "failures" / f"iteration-{error.failure.iteration + 1:06d}.npz"
+        path.parent.mkdir(exist_ok=True)
+        failures.keep(path, self.config, error.failure, str(error))
+        return path
+
+    def close(self):
+        """Let another process write to the run."""
+        if self._metrics is not None:
+            self._metrics.close()
+        self._lock.close()
+
+    def _checkpoints(self):
+        found = [path for path in (self.path / "checkpoints").glob("iteration-*.npz") if path.stem[10:].isdecimal()]
+        return sorted(found, key=lambda path: int(path.stem[10:]))
+
+
+def last_returns(metrics, count=50):
+    """(n, before, after): the mean returns before and after adaptation over the last n ≤ `count` rows."""
+    last = metrics[-count:]
+    before, after = (sum(row[name] for row in last) / len(last) if last else float("nan")
+                     for name in ("pre_return", "post_return"))
+    return len(last), before, after
+
+
+def _a_start(entry):
+    """Whether a file is what remains of a run that was stopped before it had its config.json."""
+    return entry.name == ".lock" or (entry.name.startswith(".") and entry.name.endswith(".partial"))
+
+
+def _lock(path):
+    """Hold the directory against a second writer until the returned file is closed, or the process ends."""
+    file = open(path / ".lock", "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise RunError(f"{path}: another process is writing to this run") from None
+    return file
+
+
+def _to_arrays(state):
+    """A State as (named arrays, numbers)."""
+    arrays, counts = failures.pack(state.meta, state.moments)
+    return arrays, {"iteration": state.iteration, "env_steps": state.env_steps, "seconds": state.seconds,
+                    "counts": counts}
+
+
+def _from_arrays(arrays, facts, template):
+    try:
+        counts = {name: _number(int, facts["counts"][name]) for name in template.moments}
+        return type(template)(*failures.unpack(arrays, counts), *(_number(type(getattr(template, name)), facts[name])
+                                               for name in ("iteration", "env_steps", "seconds")))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its manifest lacks {error}") from None
+
+
+def _number(kind, value):
+    if type(value) is not kind or not 0 <= value < 2**63:
+        raise ValueError(f"its manifest says {value!r}, where a number is expected")
+    return value
+
+
+def _short(value):
+    """A number for metrics.csv: integers as they are, others with nine significant digits."""
+    return str(value) if isinstance(value, int) else f"{float(value):.9g}"
+
+
+def _json(value):
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
