@@ -27,18 +27,44 @@ Reading order, which is also the order of imports, room by room:
 
 __version__ = "0.1.0"
 
-from .advantage import AdvantageNetwork
-from .experiments.finetune import evaluate, finetune
-from .experiments.train import Trained, load, train
-from .meta import Batch, MetaParameters, adapt, meta_gradient, outer_loss
-from .methods import METHODS
-from .parallel.signals import Stopped
-from .parallel.workers import WorkerError
-from .policy import GaussianPolicy
-from .rl.config import Config
-from .rl.presets import PRESETS, preset
-from .runs.directory import RunError
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .advantage import AdvantageNetwork
+    from .experiments.finetune import evaluate, finetune
+    from .experiments.train import Trained, load, train
+    from .meta import Batch, MetaParameters, adapt, meta_gradient, outer_loss
+    from .methods import METHODS
+    from .parallel.signals import Stopped
+    from .parallel.workers import WorkerError
+    from .policy import GaussianPolicy
+    from .rl.config import Config
+    from .rl.presets import PRESETS, preset
+    from .runs.directory import RunError
+
+# Where each public name lives. It is imported when it is first asked for: who wants `minorml.gradcheck` alone does not
+# load a simulator.
+_HOMES = {
+    "AdvantageNetwork": "advantage", "Batch": "meta", "Config": "rl.config", "GaussianPolicy": "policy",
+    "METHODS": "methods", "MetaParameters": "meta", "PRESETS": "rl.presets", "RunError": "runs.directory",
+    "Stopped": "parallel.signals", "Trained": "experiments.train", "WorkerError": "parallel.workers", "adapt": "meta",
+    "evaluate": "experiments.finetune", "finetune": "experiments.finetune", "load": "experiments.train",
+    "meta_gradient": "meta", "outer_loss": "meta", "preset": "rl.presets", "train": "experiments.train",
+}
 
 __all__ = ["AdvantageNetwork", "Batch", "Config", "GaussianPolicy", "METHODS", "MetaParameters", "PRESETS", "RunError",
            "Stopped", "Trained", "WorkerError", "adapt", "evaluate", "finetune", "load", "meta_gradient", "outer_loss",
            "preset", "train"]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'minorml' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"minorml.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})

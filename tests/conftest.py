@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
+pytest_plugins = ["pytester"]
 ROOT = Path(__file__).resolve().parent.parent
 FELL = collections.Counter()  # where kills fell that did no harm
 
@@ -29,6 +30,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=6, metavar="N",
                      help="how often tests/test_kill.py kills a run at a random moment (default 6)")
+    parser.addoption("--gradchecks", type=int, default=60, metavar="N",
+                     help="how many functions tests/test_gradcheck_thousand.py draws (default 60)")
+
+
+@pytest.fixture
+def gradchecks(request):
+    return request.config.getoption("gradchecks")
 
 
 def pytest_configure(config):

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ def name_of(path):
 
 
 MODULES = {name_of(path): path for path in sorted((ROOT / "minorml").rglob("*.py"))}
-ROOMS = {name for name, path in MODULES.items() if path.stem == "__init__" and name != "__init__"}
+ROOMS = {name for name, path in MODULES.items() if path.stem == "__init__" and name not in ("__init__", "gradcheck")}
 PACKAGE_FILES = sorted([*MODULES.values(), *(ROOT / "envs").rglob("*.py")])
 AUTODIFF = {"jax", "torch", "tensorflow", "autograd"}
 MAX_LINES = {"meta": 150}
@@ -109,12 +111,26 @@ def test_imports_never_run_upward(module):
     if module in ROOMS:
         assert not siblings(module), "a room's __init__ says what it is for; names are imported from its modules"
         return
-    if module == "gradcheck":
-        assert not siblings(module)
+    if module.split(".")[0] == "gradcheck":
+        assert all(name.split(".")[0] == "gradcheck" for name in siblings(module))
         return
     assert module in READING_ORDER, "give the new module its place in READING_ORDER"
     before = READING_ORDER[:READING_ORDER.index(module)]
     assert siblings(module) <= {*before, "gradcheck"}
+
+
+def test_every_public_name_is_found_where_the_package_says():
+    import minorml
+
+    assert set(minorml.__all__) == set(minorml._HOMES) <= set(dir(minorml))
+    assert all(getattr(minorml, name) is not None for name in minorml.__all__)
+    assert not hasattr(minorml, "nothing")
+
+
+def test_gradcheck_alone_loads_nothing_heavy():
+    heavy = "numba", "gymnasium", "mujoco", "scipy"
+    script = f"import sys, minorml.gradcheck.plugin; assert not {{*sys.modules}} & {{*{heavy}}}, sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 def test_the_package_tells_its_readers_the_same_order():
