@@ -6,7 +6,7 @@ import numpy as np
 
 from .differences import remainder_slope
 from .function import step_sizes
-from .oracles import ROUNDINGS
+from .oracles import ROUNDINGS, SAFETY
 
 RIGHT, WRONG, CANNOT_TELL = "right", "wrong", "cannot tell"
 SUM_ROUNDINGS = 100  # of a claim's numbers, where many of them are added up along a direction
@@ -121,7 +121,9 @@ def _doubtful(claimed, derivative, eps):
     line = derivative.line
     with np.errstate(divide="ignore", invalid="ignore"):  # float32's digits are enough where f's values have no more
         digits = np.minimum(np.nan_to_num(line.noise / np.abs(line.value)), np.finfo(np.float32).eps)
-    known = derivative.uncertainty <= np.maximum(RESOLUTION, 2 * ROUNDINGS * np.maximum(eps, digits)) * derivative.scale
+    # What a difference of f can give at its own precision: ε^⅔, beyond RESOLUTION where f computes in float32.
+    resolution = max(RESOLUTION, 4 * SAFETY * line.function.eps ** (2 / 3))
+    known = derivative.uncertainty <= np.maximum(resolution, 2 * ROUNDINGS * np.maximum(eps, digits)) * derivative.scale
     return np.flatnonzero(~((error <= derivative.uncertainty) & known) | derivative.kink)
 
 
