@@ -16,7 +16,7 @@ Letters, the same in every module:
 Reading order, which is also the order of imports, room by room:
 
     mlp → gaussian → policy → advantage → surrogate → meta → methods                        the mathematics
-    rl/           baseline → rollout → adam → tasks → streams → config → presets → problem  what training needs
+    rl/           baseline → rollout → adam → tasks → checks → streams → config → presets → problem
     parallel/     threads → adaptation → share → signals → workers                          the work, and who does it
     runs/         progress → checkpoints → failures → machine → directory                   runs on disk
     experiments/  train → finetune → sweep → video → statistics → plots → reproduction → report

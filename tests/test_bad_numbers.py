@@ -45,7 +45,8 @@ class Odd(gymnasium.Env):
 
     def step(self, action):
         self.t += 1
-        return self._see(), self.reward * self.t, self.t == self.end, False, {}
+        at_the_end = self.tilt == 1  # of its range: `tilt` has an effect, and none on the tasks that are drawn
+        return self._see(), self.reward * self.t * (1 + 0.1 * at_the_end) + at_the_end, self.t == self.end, False, {}
 
 
 ODDITIES = {

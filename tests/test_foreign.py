@@ -120,7 +120,7 @@ def test_from_the_command_line(tmp_path, capsys):
     ([*PENDULUM[:2], "--method", "norml"], "--env: expected --vary too"),
     (["--env", "Pendulum-v9", *PENDULUM[2:]], "env: cannot make 'Pendulum-v9'"),
     (["--env", "CartPole-v1", "--vary", "gravity=uniform:5,15", "--method", "norml"],
-     "action space: expected a Box of one dimension; given Discrete"),
+     "action space: expected a Box of one dimension and of real numbers; given Discrete"),
     ([*PENDULUM[:3], "gravity=uniform:5,15", *PENDULUM[4:]], "gravity"),
     ([*PENDULUM[:3], "g", *PENDULUM[4:]], "vary: expected NAME=uniform:LOW,HIGH"),
     ([*PENDULUM[:3], "g=uniform:", *PENDULUM[4:]], "vary: expected NAME=uniform:LOW,HIGH"),

@@ -137,7 +137,7 @@ def test_a_diverging_run_stops_before_the_update_and_names_the_quantity(tmp_path
     (dict(env="envs:minorml/NoSuch-v0"), "env: cannot make 'envs:minorml/NoSuch-v0'"),
     (dict(env="nomodule:X-v0"), "env: cannot make 'nomodule:X-v0'"),
     (dict(vary=("mass=uniform:0,1",)), "has no task attribute 'mass'; it has rotation"),
-    (dict(env="CartPole-v1"), "action space: expected a Box of one dimension; given Discrete"),
+    (dict(env="CartPole-v1"), "action space: expected a Box of one dimension and of real numbers; given Discrete"),
 ])
 def test_environments_that_do_not_fit(fields, message, tmp_path):
     with pytest.raises(ValueError, match=message):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..parallel.signals import Stopped, first_signal_waits
+from ..parallel.threads import available_cores
 from ..parallel.workers import begin_worker
 from ..rl.config import Config
 from ..runs.directory import Run
@@ -55,7 +56,7 @@ def sweep(jobs, workers=1, progress=True):
             while waiting or running:
                 stop_if_asked()
                 while waiting and len(running) < workers:
-                    running.append(_start(waiting.pop(0), max(1, (os.cpu_count() or 1) // workers)))
+                    running.append(_start(waiting.pop(0), max(1, available_cores() // workers)))
                 ended = wait([one.process.sentinel for one in running], timeout=1)
                 for one in [one for one in running if one.process.sentinel in ended]:
                     running.remove(one)

@@ -21,6 +21,7 @@ from ..parallel.signals import first_signal_waits
 from ..parallel.workers import WorkerPool
 from ..rl import adam
 from ..rl.baseline import pooled
+from ..rl.checks import check_tasks, tell_actions_outside
 from ..rl.config import Config
 from ..rl.presets import preset
 from ..rl.problem import make_problem
@@ -161,8 +162,8 @@ def train(config, out=None, *, resume=False, overwrite=False, progress=True, mak
     Stopped : SIGINT or SIGTERM came, and the iteration in hand was finished and saved
     """
     config = dataclasses.replace(preset(config) if isinstance(config, str) else config, **fields)
-    problem = _shapes(config, make_envs)  # first: what is wrong with it shows before a file is made
-    state, metrics = initial_state(problem), []
+    problem, state = _checked(config, make_envs, progress)  # first: what is wrong shows before a file is made
+    metrics = []
     with (WorkerPool(config, make_envs, workers, executor, scheduler) as pool,
           first_signal_waits(progress) as stop_if_asked):
         run = None
@@ -202,6 +203,18 @@ def load(path, make_envs=None):
     run = Run(path)
     state = run.load(initial_state(_shapes(run.config, make_envs)))
     return Trained(run.config, state.meta, run.metrics())
+
+
+def _checked(config, make_envs, say):
+    """The problem and its first state, once the environments were looked at (`minorml/rl/checks.py`)."""
+    problem = _shapes(config, make_envs)
+    pair = make_problem(dataclasses.replace(config, num_trajectories=1), 2, make_envs)
+    with closing(pair.envs):
+        check_tasks(pair)
+        state = initial_state(problem)
+        if say:
+            tell_actions_outside(pair, state.meta.theta)
+    return problem, state
 
 
 def _shapes(config, make_envs):

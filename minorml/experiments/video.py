@@ -134,7 +134,7 @@ def _live(env, config, theta, seed, horizon):
     yield total
     for t in range(horizon or config.horizon):
         s = scale_observations(observation, config.obs_scale).astype(theta.dtype)
-        a = scale_actions(policy.mean(theta, s[None])[0], config.action_scale)
+        a = scale_actions(policy.mean(theta, s[None])[0], config.action_scale, config.action_offset)
         if not np.isfinite(a).all():
             raise FloatingPointError(f"action: expected finite numbers; given {a} in step {t}")
         observation, reward, terminated, truncated, _ = env.step(a)

@@ -12,10 +12,14 @@ stay NaN and sums keep their order.
 """
 
 import functools
+import hashlib
 import warnings
+from pathlib import Path
 
+import llvmlite
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 # No GIL; 1/0 is inf, as in NumPy; a product and the sum that it goes into may be rounded once, not twice.
@@ -26,14 +30,48 @@ KERNELS = {}
 helper = numba.njit(**OPTIONS)  # a part of kernels
 
 
+def source_stamp():
+    """What machine code depends on, besides the processor (which Numba looks at): all kernels, and the compiler."""
+    texts = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    versions = f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode()
+    return hashlib.sha256(b"\0".join([versions, *texts])).hexdigest()
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache on disk, for functions that call others.
+
+    Numba takes an entry for stale if the file of the function itself has changed; here, if any kernel has. An entry
+    that cannot be read (a power cut leaves empty files) is thrown away, and the function compiled anew.
+    """
+
+    stamp = source_stamp()
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, self.stamp)
+
+    def load_overload(self, signature, target_context):
+        try:
+            return super().load_overload(signature, target_context)
+        except Exception as error:  # whatever unpickling makes of damaged bytes
+            warnings.warn(f"{self._cache_path}: compiled code is damaged ({error!r}); compiling anew", RuntimeWarning,
+                          stacklevel=2)
+            self.flush()
+            return None
+
+
 def compile_kernel(loop):
     """Compile, and keep the machine code on disk where that is possible."""
+    compiled = numba.njit(**OPTIONS)(loop)
+    if numba.config.DISABLE_JIT:
+        return compiled
     try:
-        return numba.njit(cache=True, **OPTIONS)(loop)
+        compiled._cache = KernelCache(loop)
+        return compiled
     except RuntimeError as error:  # neither the package's folder nor the user's cache folder is writable
         warnings.warn(f"Numba cannot keep compiled code on disk ({error}); compiling again in each process. "
                       "Set NUMBA_CACHE_DIR to a writable folder to avoid this.", RuntimeWarning, stacklevel=3)
-        return numba.njit(**OPTIONS)(loop)
+        return compiled
 
 
 def served_by(kernel, where=lambda *args: True):

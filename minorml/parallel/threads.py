@@ -9,15 +9,27 @@ import functools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
 
 
 @functools.cache
 def num_threads():
-    """As many as there are cores, or OMP_NUM_THREADS. Most of the work is in kernels, which let each other run."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(given)) if given.isdecimal() else os.cpu_count() or 1
+    """As many as this process may use cores, or OMP_NUM_THREADS (of a list, such as 2,1, the first)."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return max(1, int(given)) if given.isdecimal() else available_cores()
+
+
+def available_cores():
+    """The cores that this process may run on, and a container's share of them, rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, -(-int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        pass
+    return max(1, cores)
 
 
 @functools.cache

@@ -20,13 +20,14 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, TimeoutError
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
 from typing import NamedTuple
 
 import numpy as np
 
 from ..rl.config import Config
 from .share import Share
-from .threads import one_blas_thread
+from .threads import available_cores, one_blas_thread
 
 
 class WorkerError(RuntimeError):
@@ -67,6 +68,7 @@ class WorkerPool:
             executors = [executor] * min(workers or getattr(executor, "_max_workers", config.num_tasks),
                                          config.num_tasks)
         elif workers is not None:
+            _require_sendable(make_envs)
             executors = self._hire(min(workers, config.num_tasks))
         else:
             executors = [_Here()]
@@ -135,7 +137,7 @@ class WorkerPool:
     def _hire(self, n):
         """n processes, each an executor of its own, so that a share can always be asked of the same one."""
         spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-        threads = max(1, (os.cpu_count() or 1) // n)
+        threads = max(1, available_cores() // n)
         executors = [ProcessPoolExecutor(1, spawn, begin_worker, [threads]) for _ in range(n)]
         try:
             self._processes = [one.result() for one in [executor.submit(os.getpid) for executor in executors]]
@@ -162,6 +164,15 @@ class WorkerPool:
             raise ValueError(f"scheduler: the Dask cluster at {address} has no workers")
         return [self._client.get_executor(workers=[worker], allow_other_workers=True, pure=False)
                 for worker in workers]
+
+
+def _require_sendable(make_envs):
+    """Raise unless another process can be given `make_envs`: it is looked up there by its module and name."""
+    try:
+        ForkingPickler.dumps(make_envs)
+    except Exception as error:
+        raise ValueError(f"make_envs: {make_envs!r} cannot be sent to another process ({error}); define it in a "
+                         "module, by `def`, or leave out workers") from error
 
 
 class _Here(Executor):

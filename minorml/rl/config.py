@@ -4,7 +4,9 @@ import dataclasses
 import difflib
 import math
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import get_args, get_origin
+
+import numpy as np
 
 from ..methods import METHODS
 from ..mlp import ACTIVATIONS
@@ -36,6 +38,7 @@ class Config:
                                            SCALES, default=())
     action_scale: tuple[float, ...] = _option("what each action is multiplied by; empty: actions as they are",
                                               SCALES, default=())
+    action_offset: tuple[float, ...] = _option("what is added to each action after that; empty: nothing", default=())
     num_tasks: int = _option("M, tasks per meta-batch", POSITIVE, default=10)
     num_trajectories: int = _option("K, trajectories per task and rollout", POSITIVE, default=25)
     discount: float = _option("γ", (lambda x: 0 <= x <= 1, "a number in [0, 1]"), default=0.99)
@@ -102,11 +105,12 @@ def _coerce(f, value):
     def wrong(expected):
         return ValueError(f"{f.name}: expected {expected}; given {value!r}")
 
-    item = f.type if isinstance(f.type, type) else get_args(f.type)[0]
-    many = item is not f.type
+    many = get_origin(f.type) is tuple
+    item = get_args(f.type)[0] if many else f.type
     if many and (isinstance(value, str) or not hasattr(value, "__iter__")):
         raise wrong(f"a sequence of {KINDS[item][1]}")
-    values = list(value) if many else [value]
+    values = [x.item() if isinstance(x, np.generic | np.ndarray) and x.ndim == 0 else x
+              for x in (value if many else [value])]  # NumPy's numbers are taken as Python's
     if item in (int, float) and any(type(x) is int and abs(x) >= 2**63 for x in values):
         raise wrong(("integers" if many else "an integer") + " below 2^63")
     if item is float:
@@ -130,12 +134,12 @@ def parse_setting(text):
     try:
         if kind is bool:
             return name, {"true": True, "false": False}[value.lower()]
-        if isinstance(kind, type):
+        if get_origin(kind) is None:
             return name, kind(value)
         item = get_args(kind)[0]
         return name, tuple(item(x) for x in value.split(";" if item is str else ",") if x)
     except (ValueError, KeyError):
-        expected = KINDS[kind][0] if isinstance(kind, type) else f"{KINDS[get_args(kind)[0]][1]} with commas between"
+        expected = KINDS[kind][0] if get_origin(kind) is None else f"{KINDS[get_args(kind)[0]][1]} with commas between"
         raise ValueError(f"{name}: expected {expected}; given {value!r}") from None
 
 

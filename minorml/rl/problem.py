@@ -10,8 +10,9 @@ from gymnasium.vector import AutoresetMode
 from ..advantage import AdvantageNetwork
 from ..methods import METHODS, Method
 from ..policy import GaussianPolicy
+from .checks import require_number
 from .config import Config
-from .rollout import rollout
+from .rollout import rollout, scale_actions
 
 
 class Problem(NamedTuple):
@@ -32,7 +33,11 @@ class Problem(NamedTuple):
         """K trajectories on each task that is set: θ (M, P) → M `Trajectories`. `names` of the tasks, for errors."""
         config = self.config
         return rollout(self.envs, self.policy, thetas, config.horizon, rngs, config.obs_scale, config.action_scale,
-                       names)
+                       names, config.action_offset)
+
+    def scale_actions(self, a):
+        """What the environment gets of the policy's actions (..., U)."""
+        return scale_actions(a, self.config.action_scale, self.config.action_offset)
 
 
 def make_problem(config, num_tasks=None, make_envs=None):
@@ -53,12 +58,13 @@ def make_problem(config, num_tasks=None, make_envs=None):
     try:
         obs_dim = _width("observation", envs.single_observation_space, "obs_scale", config.obs_scale)
         act_dim = _width("action", envs.single_action_space, "action_scale", config.action_scale)
+        _width("action", envs.single_action_space, "action_offset", config.action_offset)
         autoreset = envs.metadata.get("autoreset_mode")
         if autoreset is not AutoresetMode.NEXT_STEP:
             raise ValueError("autoreset mode: expected NEXT_STEP, which shows the last observation of an episode; "
                              f"given {autoreset}")
         for part in config.distribution:
-            envs.get_attr(part.name)
+            require_number(envs, part.name)
     except (AttributeError, ValueError) as error:
         envs.close()
         raise ValueError(f"env {config.env}: {error}") from error
@@ -99,8 +105,10 @@ def step_limit(env_id):
 
 def _width(name, space, scale_name, scale):
     """The number of coordinates of a space of real vectors, and so of the scale for it."""
-    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-        raise ValueError(f"{name} space: expected a Box of one dimension; given {space}")
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1 or space.dtype.kind != "f":
+        help = {"observation": "gymnasium.wrappers.FlattenObservation makes one of a Dict, Tuple, Discrete or image",
+                "action": "gymnasium.wrappers.TransformAction can make your actions of real ones"}[name]
+        raise ValueError(f"{name} space: expected a Box of one dimension and of real numbers; given {space}; {help}")
     if len(scale) not in (0, space.shape[0]):
         raise ValueError(f"{scale_name}: expected {space.shape[0]} numbers, or none; given {scale}")
     return space.shape[0]

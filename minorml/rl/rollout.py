@@ -40,7 +40,7 @@ class Trajectories(NamedTuple):
                      advantages, self.log_probs[self.alive])
 
 
-def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), names=None):
+def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), names=None, action_offset=()):
     """Sample from M policies, each on its own task.
 
     Parameters
@@ -50,7 +50,8 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), 
     thetas : (M, P), one row of parameters per task; their dtype is that of the trajectories
     horizon : T, the most steps of an episode
     rngs : M random generators, one per task: a task's numbers do not depend on its neighbours
-    obs_scale, action_scale : (S,), (U,) the policy sees observations divided by, and its actions arrive multiplied by
+    obs_scale, action_scale, action_offset : (S,), (U,), (U,) the policy sees observations divided by the first; the
+        environment gets its actions multiplied by the second, plus the third
     names : what error messages call the tasks; default: their numbers
 
     Returns
@@ -85,7 +86,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), 
     rest = getattr(envs, "rest", lambda copies: None)
     for t in range(T):
         a, log_prob = policy.sample(thetas, s, noise[t])
-        scaled = scale_actions(a, action_scale)
+        scaled = scale_actions(a, action_scale, action_offset)
         _require_finite("action", scaled, living, f"step {t}", names)
         with _told(f"step {t}"):
             observations, reward, terminated, truncated, _ = envs.step(scaled.reshape(M * K, -1))
@@ -109,9 +110,10 @@ def scale_observations(observations, obs_scale):
     return observations / obs_scale if len(obs_scale) else observations
 
 
-def scale_actions(a, action_scale):
-    """What the environment gets of actions (..., U): multiplied by `action_scale`, if there is one."""
-    return a * np.asarray(action_scale, a.dtype) if len(action_scale) else a
+def scale_actions(a, action_scale, action_offset=()):
+    """What the environment gets of actions (..., U): multiplied by `action_scale`, plus `action_offset`, if given."""
+    scaled = a * np.asarray(action_scale, a.dtype) if len(action_scale) else a
+    return scaled + np.asarray(action_offset, a.dtype) if len(action_offset) else scaled
 
 
 def _require_sane(policy, thetas, names):

@@ -19,6 +19,9 @@ class Uniform(NamedTuple):
     def sample(self, rng, n):
         return rng.uniform(self.low, self.high, n)
 
+    def ends(self):
+        return self.low, self.high
+
     def grid(self, n):
         """n values in the middle of n equal parts of the range."""
         return self.low + (np.arange(n) + 0.5) * (self.high - self.low) / n
@@ -33,6 +36,9 @@ class Choice(NamedTuple):
     def sample(self, rng, n):
         """n values in random order, each of them as often as the others (as far as n allows)."""
         return rng.permutation(np.resize(rng.permutation(self.values), n))
+
+    def ends(self):
+        return min(self.values), max(self.values)
 
     def grid(self, n):
         """The values one after the other, again and again."""

@@ -1,0 +1,106 @@
+"""What an environment and its tasks are asked at the border, once, before anything is written.
+
+A task sets an attribute of the environment. Two mistakes are silent without a look: the attribute has no effect (it was
+used in `__init__` and never again), or `reset` draws it anew. Either way a program would train on other tasks than it
+was asked to.
+"""
+
+import numbers
+import sys
+import time
+
+import gymnasium
+import numpy as np
+
+from .rollout import scale_observations
+from .tasks import grid_tasks, set_tasks
+
+SECONDS = 2.0  # at most, for an effect to show
+DRAWS = 200  # of the first policy's actions
+TOLD = 0.5  # the share of them outside of the action space from which on it is told: exploration noise alone is less
+
+
+def require_number(envs, name):
+    """Raise ValueError unless `name` is a number of the environment's own; ask without calling anything."""
+    if hasattr(gymnasium.Env, name) or hasattr(gymnasium.vector.VectorEnv, name) or name.startswith("_"):
+        raise ValueError(f"vary: expected a number of the environment's own; {name!r} belongs to every environment")
+    single = getattr(envs, "envs", None)
+    values = [env.get_wrapper_attr(name) for env in single] if single else envs.get_attr(name)
+    for value in values:
+        if not isinstance(value, numbers.Real | np.bool) and not (isinstance(value, np.ndarray) and value.ndim == 0):
+            raise ValueError(f"vary: expected a number; {name} is {value!r:.60}")
+
+
+def check_tasks(problem):
+    """Look at a problem of two tasks with a single copy each.
+
+    Raises
+    ------
+    ValueError : an attribute is another after `reset` than was set, or makes no difference to trajectories
+    """
+    base, = grid_tasks(problem.config.distribution, 1)
+    for part in problem.config.distribution:
+        ends = part.ends()
+        if ends[0] == ends[1]:
+            continue
+        tasks = [{**base, part.name: end} for end in ends]
+        set_tasks(problem.envs, tasks, 1)
+        steps = _steps_until_they_differ(problem, part.name, ends)
+        if steps is not None:
+            raise ValueError(f"vary: {part.name} = {ends[0]:.6g} and {ends[1]:.6g} gave the same trajectories for "
+                             f"{steps} steps, from the same seed and actions: the attribute has no effect (is it used "
+                             "in __init__ alone, or in a wrapper of its own?)")
+
+
+def _steps_until_they_differ(problem, name, ends):
+    """Step both copies with the same seed and actions → how many steps they were alike, or None if they differ.
+
+    What raises here, or is not finite, is left to the first rollout, which names the task and the step.
+    """
+    envs = problem.envs
+    space, rng, end, steps = envs.single_action_space, np.random.default_rng(0), time.monotonic() + SECONDS, 0
+    try:
+        observations, _ = envs.reset(seed=[0, 0])
+    except Exception:
+        return None
+    _require_still_set(envs, name, ends)
+    try:
+        for _ in range(problem.config.horizon):
+            steps += 1
+            action = problem.scale_actions(rng.normal(size=space.shape).astype(np.float32))
+            action = np.clip(action, space.low, space.high).astype(space.dtype)
+            before, (observations, *outcome, _) = observations, envs.step(np.stack([action, action]))
+            seen = [*before, *observations, *outcome]
+            if not all(np.isfinite(x).all() for x in seen) or not all(len(x) == 2 and np.array_equal(*x)
+                                                                      for x in (before, observations, *outcome)):
+                return None
+            if np.any(outcome[1:]) or time.monotonic() > end:
+                break
+        return steps
+    except Exception:
+        return None
+
+
+def _require_still_set(envs, name, ends):
+    found = [float(value) for value in envs.get_attr(name)]
+    if not np.allclose(found, ends, rtol=1e-6):
+        raise ValueError(f"vary: {name} was set to {ends[0]:.6g} and {ends[1]:.6g}, and is {found[0]:.6g} and "
+                         f"{found[1]:.6g} after reset: the environment draws or overwrites it there")
+
+
+def tell_actions_outside(problem, theta):
+    """Say on stderr if many of the first policy's actions lie outside of the environment's action space."""
+    envs, space = problem.envs, problem.envs.single_action_space
+    try:
+        observations, _ = envs.reset(seed=[0] * envs.num_envs)
+        seen = scale_observations(observations[:1], problem.config.obs_scale).astype(theta.dtype)
+    except Exception:  # left to the first rollout
+        return
+    noise = np.random.default_rng(0).normal(size=(1, DRAWS, problem.policy.act_dim)).astype(theta.dtype)
+    actions, _ = problem.policy.sample(theta[None], np.repeat(seen[None], DRAWS, axis=1), noise)
+    actions = problem.scale_actions(actions[0])
+    share = np.mean(((actions < space.low) | (actions > space.high)).any(axis=-1))
+    if share > TOLD:
+        print(f"minorml: {share:.0%} of the first policy's actions lie outside of the environment's "
+              f"{space}, and are likely to be clipped there; action_scale and action_offset map them into it",
+              file=sys.stderr)
