@@ -69,6 +69,20 @@ def test_assert_gradient_names_the_worst_coordinate():
         assert_gradient(cubic, gradient, X)
 
 
+def test_assert_gradient_counts_what_is_uncertain_as_error_and_never_passes_a_kink():
+    def f(x):
+        return np.array([np.sum(x ** 3), 1 + 1e-9 * np.sum(np.sin(3 * x))])  # the 1 leaves few digits of the rest
+
+    def gradient(x):
+        return np.stack([3 * x ** 2, 3e-9 * np.cos(3 * x)], axis=1)
+
+    assert_gradient(f, gradient(X), X, 1e-6, central_difference)
+    with pytest.raises(AssertionError, match="cannot tell"):
+        assert_gradient(f, gradient(X), X, 1e-15, central_difference)
+    with pytest.raises(AssertionError, match="f has a kink at x"):
+        assert_gradient(lambda x: np.sum(np.abs(x)), np.array([0.0, 1]), np.array([0.0, 1]), 1e-6, central_difference)
+
+
 @pytest.mark.parametrize("given, message", [
     (np.zeros((2, 3)), r"H: expected shape \(2, 2\); given \(2, 3\)"),
     ([[1, 2], [3, np.nan]], r"H: relative error nan.* worst at \[1, 1\]: expected 4, given nan"),

@@ -204,6 +204,12 @@ def test_what_cannot_be_checked_is_an_error(arguments, error, said):
 
 
 @pytest.mark.gradients
+def test_nothing_and_next_to_nothing():
+    assert check(lambda x: x[:0] ** 2, np.ones(3), gradient=np.zeros((3, 0)))
+    assert check(lambda x: x[0] + 2e-309 * x[1], np.ones(2), gradient=np.array([1, 2e-309]))  # below the complex step
+
+
+@pytest.mark.gradients
 def test_full_gradient_of_any_shape():
     x = np.arange(9.0).reshape(3, 3)
     assert np.allclose(full_gradient(lambda x: (x**2).sum(), x), 2 * x)

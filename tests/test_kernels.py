@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 import minorml
+import minorml.surrogate  # whose formula one of the kernels serves
 from minorml.gradcheck import assert_close, assert_gradient, complex_step
 from minorml.kernels import activation, network, recurrences, surrogate, tile
 from minorml.kernels.recurrences import discounted_sums, outer_rows

@@ -4,8 +4,9 @@ import numpy as np
 
 from .findings import Examination
 from .function import Function, look
+from .judge import RIGHT
 from .layout import Layout
-from .report import Report
+from .report import Finding, Report
 
 EVERY = 1000  # coordinates, up to which each is looked at
 listeners = []  # functions of a Report, called with every one that is made
@@ -52,6 +53,9 @@ def check(f, x, gradient=None, hvp=None, jvp=None, vjp=None, names=None, rng=0, 
     findings = []
     if f is not None:
         function = Function(f, layout)
+        if 0 in function.shape:
+            return Report([Finding(name, RIGHT, "f(x) has no elements, and so no derivative that could be wrong")
+                           for name, claim in claims.items() if claim is not None])
         facts = look(function, rng)
         if gradient is not None:
             findings.append(examine.gradient(function, facts, gradient))

@@ -103,16 +103,16 @@ class Examination:
         compare_all = self._every_coordinate if every else self._directions
         oracle, reason = choose(function, facts, self.rng, self.oracle, self.rtol)
         try:
-            verdict, summary, rows, patterns, error = compare_all(oracle, claim)
+            verdict, summary, rows, patterns, *error = compare_all(oracle, claim)
         except NotAnalytic as lost:
             oracle, reason = Differences(function, facts), str(lost)
-            verdict, summary, rows, patterns, error = compare_all(oracle, claim)
+            verdict, summary, rows, patterns, *error = compare_all(oracle, claim)
         worst = [self._coordinate(where, row, function, names) for where, row in rows]
         seed = int(self.rng.integers(2**32))
         if verdict == CANNOT_TELL:
             summary = f"{summary}: {worst[0].why}"
         return Finding(name, verdict, summary, f"{oracle}" + (f" ({reason})" if reason else ""),
-                       min(row.digits for row in worst), error, worst, patterns, facts.notes,
+                       min(row.digits for row in worst), *error, worst, patterns, facts.notes,
                        lambda: self._lines(function, facts, claim, seed))
 
     def _every_coordinate(self, oracle, claim):
@@ -125,7 +125,7 @@ class Examination:
         if claim.gradient is not None and result.verdict.shape[1] == 1:
             patterns = explain(result.claimed[:, 0], result.expected[:, 0], result.verdict[:, 0] == WRONG, self.layout)
         rows = [(self.layout.name(row.place[0]), row) for row in result.worst(KEPT)]
-        return verdict, summary, rows, patterns, relative_error(result.claimed, result.expected)
+        return verdict, summary, rows, patterns, relative_error(result.claimed, result.expected), result.unclear
 
     def _directions(self, oracle, claim):
         rows, seen = search(oracle, claim, self.layout, self.rng, self.subgradient)
@@ -137,7 +137,7 @@ class Examination:
         if verdict == RIGHT:
             summary += f"; a single coordinate off by {seen:.0e} of their root mean square would have shown"
         claimed, expected = np.array([(row.claimed, row.expected) for _, row in rows]).T
-        return verdict, summary, at_fault or rows[:KEPT], [], relative_error(claimed, expected)
+        return verdict, summary, at_fault or rows[:KEPT], [], relative_error(claimed, expected), np.inf if verdict == CANNOT_TELL else 0.0
 
     def _coordinate(self, where, row, function, names):
         element = row.place[1]

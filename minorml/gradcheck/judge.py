@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .derivatives import relative_error
 from .differences import remainder_slope
 from .function import step_sizes
 from .oracles import ROUNDINGS, SAFETY
@@ -76,6 +77,12 @@ class Comparison:
     def overall(self):
         return worst_of(self.verdict.ravel())
 
+    @property
+    def unclear(self):
+        """‖uncertainty‖ / ‖expected‖ of the numbers that nobody can tell."""
+        unknown = np.where(self.verdict == CANNOT_TELL, self.uncertainty, 0)
+        return relative_error(self.expected + unknown, self.expected)
+
     def row(self, place):
         return Row(self.verdict[place], place, self.claimed[place], self.expected[place], self.uncertainty[place],
                    self.scale[place], self.why.get(place, ""))
@@ -108,6 +115,8 @@ def compare(oracle, claim, directions, units, subgradient=False):
             result.verdict[d, j], result.why[d, j] = judge(claimed, derivative, j, claim.eps, subgradient)
             if derivative.kink[j] and result.verdict[d, j] == RIGHT:
                 result.expected[d, j] = result.claimed[d, j]
+            elif derivative.kink[j]:
+                result.uncertainty[d, j] = np.inf
     return result
 
 

@@ -14,6 +14,7 @@ ROUNDINGS = 500
 POINT_ROUNDINGS = 20  # … and of what the gradient changes by when x moves in its last digits
 SAFETY = 10  # times a difference's own estimate of its error
 STEP = 1e-20  # of the complex step, beside the natural size of each coordinate
+UNDERFLOW = np.finfo(np.float64).tiny / STEP  # what the complex step takes for zero
 SAMPLES = 4  # at which the rounding of a complex step is measured
 
 
@@ -67,7 +68,7 @@ class ComplexStep:
         value, kink = self(v), line.kink()
         self._confirm(value, line, kink)
         scale = np.maximum(np.abs(value), np.abs(claimed))
-        uncertainty = ROUNDINGS * eps * scale
+        uncertainty = ROUNDINGS * eps * scale + UNDERFLOW
         if np.any(np.abs(value - claimed) > 0.1 * uncertainty):
             rounding = self._rounding(v, value)
             scale = np.maximum(scale, rounding / self.eps)

@@ -38,6 +38,7 @@ class Finding:
     oracle: str = ""
     digits: float = np.nan  # that agree, in the worst number
     relative_error: float = np.nan  # ‖claimed − expected‖ / ‖expected‖ over all that was looked at
+    unclear: float = 0.0  # ‖uncertainty‖ / ‖expected‖ of the numbers that nobody can tell; infinite at a kink
     worst: list = field(default_factory=list)  # Coordinates, the worst first
     patterns: list = field(default_factory=list)  # sentences: what kind of mistake it looks like
     notes: list = field(default_factory=list)  # what was seen of f
