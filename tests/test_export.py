@@ -13,7 +13,7 @@ import pytest
 from minorml.deployment.export import export
 from minorml.policy import GaussianPolicy
 
-COMPILER = shutil.which("cc") or shutil.which("gcc")
+COMPILER = shutil.which("cc")
 STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-O2"]
 TOLERANCE = 1e-6  # of an action, or of 1 where the action is smaller: some eight roundings of float32
 SHAPES = [(4, 1, (50, 50)), (14, 6, (100,)), (3, 2, (7, 5, 4)), (1, 1, (1,)), (2, 3, ())]

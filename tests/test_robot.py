@@ -65,7 +65,7 @@ def test_the_robot_moves_as_the_environment_does(robot):
 
 
 def test_robots_do_better_after_adaptation(tmp_path):
-    """60 iterations: the mean return was −10.0 before adaptation, where robots stay at the start, and −0.75 after it."""
+    """60 iterations: a mean return of −10.0 before adaptation, where robots stay at the start, and −0.75 after."""
     pytest.importorskip("matplotlib", reason="optional extra `plot`")
     done = run_example("--iterations", 60, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
