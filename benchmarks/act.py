@@ -77,7 +77,7 @@ def networks():
         problem, state = start(config)
         network = "-".join(map(str, problem.policy.mlp.sizes)) + f" {config.activation}"
         policy = SimpleNamespace(family=problem.policy, theta=state.meta.theta, obs_scale=config.obs_scale,
-                                 action_scale=config.action_scale)
+                                 action_scale=config.action_scale, action_offset=config.action_offset)
         found.setdefault(network, ([], policy))[0].append(system)
     return [(f"{network} ({', '.join(names)})", policy) for network, (names, policy) in found.items()]
 
@@ -101,7 +101,7 @@ def latencies(policy, calls, turns):
 def act(policy, observation):
     """The mean action for one observation, (S,) → (U,)."""
     s = scale_observations(observation[None], policy.obs_scale).astype(policy.theta.dtype)
-    return scale_actions(policy.family.mean(policy.theta, s), policy.action_scale)[0]
+    return scale_actions(policy.family.mean(policy.theta, s), policy.action_scale, policy.action_offset)[0]
 
 
 def time_python(policy, observations, period):

@@ -82,10 +82,13 @@ def test_robots_do_better_after_adaptation(tmp_path):
         assert len(log) == minorml.preset("point/norml").num_trajectories * 11
 
 
-@pytest.mark.parametrize("preset, told", [("cartpole-small/norml", "CartPoleSensorBias-v0"),
-                                          ("point/maml", "given maml")])
-def test_a_run_that_is_not_for_this_robot_is_refused(preset, told, tmp_path):
-    minorml.train(preset, tmp_path / "run", iterations=1, num_tasks=1, num_trajectories=2, progress=False)
+@pytest.mark.parametrize("preset, fields, told", [
+    ("cartpole-small/norml", {}, "CartPoleSensorBias-v0"),
+    ("point/norml", dict(obs_scale=(2.0, 2.0), action_offset=(0.0, 0.1)), "with obs_scale, action_offset"),
+    ("point/maml", {}, "given maml"),
+])
+def test_a_run_that_is_not_for_this_robot_is_refused(preset, fields, told, tmp_path):
+    minorml.train(preset, tmp_path / "run", iterations=1, num_tasks=1, num_trajectories=2, progress=False, **fields)
     done = run_example("--run", tmp_path / "run", "--out", tmp_path / "out")
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()

@@ -53,9 +53,10 @@ def main():
 
 def require_point_agent(config, error):
     """This robot moves as the point agent does, and its log has no rewards."""
-    if not config.env.endswith("PointRotation-v0") or config.obs_scale or config.action_scale:
-        error(f"--run: expected a run of minorml/PointRotation-v0 without scales; given one of {config.env}, "
-              f"obs_scale {config.obs_scale}, action_scale {config.action_scale}")
+    mapped = [name for name in ("obs_scale", "action_scale", "action_offset") if getattr(config, name)]
+    if not config.env.endswith("PointRotation-v0") or mapped:
+        error("--run: expected a run of minorml/PointRotation-v0 without scales and offset; "
+              f"given one of {config.env} with {', '.join(mapped) or 'none of them'}")
     if "psi" not in minorml.METHODS[config.method].learned:
         error(f"--run: expected a method that adapts by a learned advantage, as norml does; given {config.method}")
 
@@ -89,14 +90,14 @@ def networks(trained):
 def policy(trained, theta):
     """What `export` takes."""
     return SimpleNamespace(family=networks(trained)[0], theta=theta, obs_scale=trained.config.obs_scale,
-                           action_scale=trained.config.action_scale)
+                           action_scale=trained.config.action_scale, action_offset=trained.config.action_offset)
 
 
 def adapt(trained, log):
     """θ_i by (meta.1), from transitions without rewards. (P,)
 
-    The networks get rows in the dtype of training. With scales, observations would be divided by `obs_scale` first, and
-    actions by `action_scale`; `require_point_agent` has seen that there are none.
+    The networks get rows in the dtype of training, mapped as in training: observations divided by `obs_scale`, and
+    actions without `action_offset`, divided by `action_scale`. `require_point_agent` has seen that there are none.
     """
     states = np.concatenate([one[:-1] for one in log.observations])
     next_states = np.concatenate([one[1:] for one in log.observations])
