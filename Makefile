@@ -16,18 +16,21 @@ PRESETS ?= $(ENVIRONMENT)/dr,$(ENVIRONMENT)/maml,$(ENVIRONMENT)/norml-no-laf,$(E
 SEEDS ?= 0-9
 WORKERS ?= 2
 
-.PHONY: demo results test test-oracle test-no-jit lint clean
+.PHONY: demo robot results test test-oracle test-no-jit lint clean
 
 demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotations it has not seen, draw them
 	$(BIN)/minorml train --preset point/norml --seed 0 --iterations $(DEMO_ITERATIONS) --out $(DEMO) --overwrite
 	$(BIN)/minorml evaluate $(DEMO)
 	$(BIN)/minorml plot $(DEMO)
 
+robot: .venv/with-plot  ## adapt robots from their logs: processes of their own, which know nothing of minorml
+	$(BIN)/python docs/examples/robot/run.py
+
 results: .venv/with-plot  ## see above
 	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
 	$(BIN)/minorml report runs/$(ENVIRONMENT) --out results/$(ENVIRONMENT)
 
-test: .venv/with-test,plot,cluster  ## the whole suite
+test: .venv/with-test,plot,cluster,onnx  ## the whole suite
 	$(BIN)/python -m pytest
 
 test-oracle: .venv/with-test,oracle  ## the derivatives against JAX

@@ -19,6 +19,7 @@ Reading order, which is also the order of imports, room by room:
     rl/           baseline → rollout → adam → tasks → checks → streams → config → presets → problem
     parallel/     threads → adaptation → share → signals → workers                          the work, and who does it
     runs/         progress → checkpoints → failures → machine → directory                   runs on disk
+    deployment/   c_source → export                                                         a robot's files
     experiments/  train → finetune → sweep → video → statistics → plots → reproduction → report
     commands/     values → training → adapting → showing → __main__                         the command line
 

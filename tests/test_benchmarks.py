@@ -1,10 +1,12 @@
 """Benchmarks run, and what they compare is the same: each call once, on the smaller systems; no time is judged."""
 
+import shutil
+
 import numba
 import numpy as np
 import pytest
 
-from benchmarks import floors, peers, sampling, scaling, timing, workers
+from benchmarks import act, floors, peers, sampling, scaling, timing, workers
 from benchmarks.systems import start
 from minorml.policy import GaussianPolicy
 from minorml.rl.presets import preset
@@ -22,13 +24,15 @@ def once(monkeypatch):
 
 
 @pytest.mark.parametrize("table", [
+    pytest.param(lambda: act.main(calls=20, turns=1), marks=pytest.mark.skipif(
+        shutil.which("cc") is None, reason="no C compiler is on this machine")),
     lambda: floors.print_meta_gradient("point", "float32", 1),
     lambda: floors.print_stepping("point", 1),
     lambda: sampling.main(),
     lambda: scaling.print_second_order("point", GaussianPolicy(2, 2), 250, "float32"),
     lambda: scaling.print_growth("rows", [10, 30, 100, 300], tasks=1, width=8),
     lambda: workers.speed_up("point", *start(preset("point/norml")), repetitions=1),
-], ids=["meta-gradient", "stepping", "sampling", "second order", "growth", "workers"])
+], ids=["act", "meta-gradient", "stepping", "sampling", "second order", "growth", "workers"])
 def test_a_benchmark_prints_rows_of_numbers(table, capsys):
     table()
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]

@@ -1,0 +1,1 @@
+"""From a trained run to a robot, and from the robot's log to an adapted policy."""
