@@ -137,7 +137,8 @@ class Examination:
         if verdict == RIGHT:
             summary += f"; a single coordinate off by {seen:.0e} of their root mean square would have shown"
         claimed, expected = np.array([(row.claimed, row.expected) for _, row in rows]).T
-        return verdict, summary, at_fault or rows[:KEPT], [], relative_error(claimed, expected), np.inf if verdict == CANNOT_TELL else 0.0
+        unclear = np.inf if verdict == CANNOT_TELL else 0.0
+        return verdict, summary, at_fault or rows[:KEPT], [], relative_error(claimed, expected), unclear
 
     def _coordinate(self, where, row, function, names):
         element = row.place[1]
