@@ -2,12 +2,12 @@
 
     A_ψ(s, a, s') = MLP([s, a, s']; ψ) ∈ R,    ψ ∈ R^Q                                      (advantage.1)
 
-A_ψ stands in the inner step where the advantage estimated from rewards would (Yang et al. 2019, sec. 4).
-It is never trained towards any target: ψ receives its gradient from the outer loss, through the
-adaptation step alone.
+In the inner step A_ψ takes the place of the advantage that is estimated from rewards (Yang et al. 2019, sec. 4). It is
+never trained towards a target. ψ gets its gradient from the outer loss, through the adaptation step.
 
-Both sources have one shape, (laf, psi, batch) ↦ (A, vjp): N advantages, and the function that takes
-N weights w to Σ_n w_n ∇_ψ A_n. A method names its source in `minorml/methods.py`.
+Both sources are functions (laf, psi, batch) ↦ (A, vjp): N advantages, and the function that takes N weights w to
+Σ_n w_n ∇_ψ A_n. Each method names its source in `minorml/methods.py`. `laf`, here and elsewhere, is the learned
+advantage function as an `AdvantageNetwork`.
 """
 
 import numpy as np
@@ -68,7 +68,7 @@ class AdvantageNetwork:
     def hvp(self, psi, s, a, next_s, w, v):
         """Σ_n w_n ∇²_ψ A_ψ(s_n, a_n, s'_n) v, (Q,): (mlp.5) with weights w (N,) that do not move.
 
-        The meta-gradient needs no second derivative in ψ (meta.5); this is for those who train A_ψ otherwise.
+        The meta-gradient needs no second derivative in ψ (meta.5). Other ways to train A_ψ may.
         """
         hs = self._forward(psi, s, a, next_s)
         check_shape("w", w, (len(s),))
@@ -78,12 +78,12 @@ class AdvantageNetwork:
 
 
 def learned(laf, psi, batch):
-    """A = A_ψ(s, a, s'). No reward is looked at, and none is there: a `Batch` has no field for them."""
+    """A = A_ψ(s, a, s'). It cannot see a reward: a `Batch` has no field for rewards."""
     return laf.at(psi, batch.states, batch.actions, batch.next_states)
 
 
 def estimated(laf, psi, batch):
-    """A = Â, estimated from rewards (`minorml/rl/baseline.py`) and given with the batch. ψ plays no part."""
+    """A = Â, estimated from rewards (`minorml/rl/baseline.py`) and stored in the batch. It does not depend on ψ."""
     if batch.advantages is None:
         raise ValueError("batch.advantages: this method adapts from rewards and needs (N,) advantages; given None")
     return batch.advantages, lambda w: np.zeros(w.shape[:-1] + psi.shape, psi.dtype)

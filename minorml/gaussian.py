@@ -5,8 +5,8 @@
     e = (a − μ) e^{−λ}                                                                       (gaussian.1)
     log π = −½ Σ_u e² − Σ_u λ − ½ U log 2π                                                   (gaussian.2)
 
-e is the action in standard deviations from the mean; it is all that the derivatives need. As in `minorml/mlp.py`, any
-array may have an axis of tasks before the others; λ is then a row for each of them, (M, 1, U).
+e is the action's distance from the mean, in standard deviations. The derivatives need nothing else. As in
+`minorml/mlp.py`, arrays may have an axis of tasks before the others; λ then has a row for each task, (M, 1, U).
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
-"""The heart: one adaptation step, and the gradient of what comes after it.
+"""One adaptation step, and the gradient of the outer loss through it.
 
     θ_i = θ + θ_off − α ∘ ∇_θ L_in(θ; D_i^pre)                                                 (meta.1)
 
-adapts the policy to task i (Yang et al. 2019, Algorithm 3; without θ_off and with rewards in L_in it is
-MAML, Finn et al. 2017, with the step sizes of Meta-SGD, Li et al. 2017). L_in is a surrogate
-(surrogate.1) whose advantages may be learned, A_ψ. After it, the outer loss L_out(θ_i; D_i^post) is PPO's
-(surrogate.6). We want its gradient in all that (meta.1) is made of: θ, θ_off, ψ and α.
+adapts the policy to task i (Yang et al. 2019, Algorithm 3). Without θ_off, and with rewards in L_in, it is MAML (Finn
+et al. 2017) with the step sizes of Meta-SGD (Li et al. 2017). L_in is a surrogate (surrogate.1) whose advantages may be
+learned, A_ψ. The outer loss L_out(θ_i; D_i^post) is PPO's (surrogate.6), on transitions that the adapted policy
+collects. We want its gradient in everything that (meta.1) contains: θ, θ_off, ψ and α.
 
 Let g = ∇L_in(θ), g' = ∇L_out(θ_i), H = ∇²L_in(θ), and v = α ∘ g'. Then
 
@@ -14,9 +14,13 @@ Let g = ∇L_in(θ), g' = ∇L_out(θ_i), H = ∇²L_in(θ), and v = α ∘ g'. 
     ∂L_out/∂α     = −g ∘ g'                                                                      (meta.4)
     ∂L_out/∂ψ     = −Σ_n (∇x_n · v) ∂²ℓ/∂x∂A ∇_ψ A_ψ,n       x_n = log π_θ(a_n|s_n)              (meta.5)
 
-(meta.5): by (surrogate.2), g'ᵀ(α ∘ g) = vᵀg = Σ_n (∇x_n · v) slope_n, and ψ enters through A_n in the slope
-alone. One R-operator sweep along v gives ∇x_n · v for (meta.5) and, with its backward half, H v for
-(meta.2). Nothing else is second order.
+Why (meta.5): by (surrogate.2), g'ᵀ(α ∘ g) = vᵀg = Σ_n (∇x_n · v) slope_n, and only the slope depends on ψ, through
+A_n. One R-operator sweep along v gives ∇x_n · v for (meta.5) and, with its backward half, H v for (meta.2). Nothing
+else is of second order.
+
+D_i^pre is a constant here. That it was sampled by π_θ has no part in the gradient in θ (E-MAML and ProMP add a term for
+it), so nothing rewards θ for collecting informative data. With several outer updates for each batch, D_i^pre comes from
+the θ before the first of them, and (surrogate.4) does not correct for that; PPO's clip keeps the updates small.
 """
 
 from typing import NamedTuple
@@ -28,7 +32,7 @@ from .surrogate import clipped_form, differentiate
 
 
 class MetaParameters(NamedTuple):
-    """All that the outer loop may learn; also the shape of its gradient."""
+    """What the outer loop may learn. Its gradient has the same form."""
 
     theta: np.ndarray  # (P,) the policy that explores
     offset: np.ndarray  # (P,) θ_off
@@ -37,13 +41,13 @@ class MetaParameters(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """N transitions of one task. There is no field for rewards: what adapts without them cannot see them."""
+    """N transitions of one task. There is no field for rewards, so adaptation without rewards cannot see any."""
 
     states: np.ndarray  # (N, S)
     actions: np.ndarray  # (N, U)
     next_states: np.ndarray  # (N, S)
-    advantages: np.ndarray | None = None  # (N,) for surrogates that do not learn them
-    log_probs: np.ndarray | None = None  # (N,) under the policy that sampled; None: the present one's own
+    advantages: np.ndarray | None = None  # (N,) where they are not learned
+    log_probs: np.ndarray | None = None  # (N,) under the policy that sampled; None: it has the present parameters
 
 
 def adapt(policy, laf, method, meta, pre):
@@ -54,15 +58,18 @@ def adapt(policy, laf, method, meta, pre):
     policy, laf : GaussianPolicy, AdvantageNetwork (laf may be None for methods without one)
     method : a row of `METHODS`
     meta : MetaParameters
-    pre : Batch, or a sequence of them, each sampled by the policy that the step before it gave; none leaves θ
+    pre : Batch, or a sequence of them: batch k is sampled by the policy after k adaptation steps. An empty sequence
+        returns θ unchanged
 
     Returns
     -------
     theta_i : (P,) adapted parameters
-    pullback : g' (P,) ↦ MetaParameters, the gradient of L_out in θ, θ_off, ψ, α when g' is that in θ_i
+    pullback : g' (P,) ↦ MetaParameters: from the gradient of L_out in θ_i to its gradient in θ, θ_off, ψ and α
 
-    Several tasks with equally many rows may be given at once, in batches with an axis of tasks before the others,
-    (M, N, …); then θ_i and g' are (M, P), and the gradient has a row for each task.
+    Several tasks with equally many rows can be given at once, as batches with an axis of tasks before the others,
+    (M, N, …). Then θ_i and g' are (M, P), and the gradient has a row for each task.
+
+    θ_off is added in each step. A second step with parameters that were trained for one adds it once too often.
     """
     check_shape("offset", meta.offset, (policy.num_params,))
     check_shape("alpha", meta.alpha, (policy.num_params,))
@@ -76,7 +83,7 @@ def adapt(policy, laf, method, meta, pre):
         total = MetaParameters(g_post, *(np.zeros(g_post.shape[:-1] + field.shape, field.dtype) for field in meta[1:]))
         for step_back in reversed(pullbacks):
             step = step_back(total.theta)
-            # θ passes through the steps; θ_off, ψ and α enter each of them anew.
+            # The gradient in θ passes through the steps. θ_off, ψ and α are used in each, so their gradients add up.
             total = MetaParameters(step.theta, *(a + b for a, b in zip(total[1:], step[1:])))
         return total
 
@@ -113,11 +120,11 @@ class Outer(NamedTuple):
 
     loss: np.ndarray  # a number
     gradient: np.ndarray  # (P,) g'
-    clip_fraction: float  # the share of rows on which the clip acts
+    clip_fraction: float  # share of rows on which the clip acts
 
 
 def outer_loss(policy, theta_i, post, clip=0.2):
-    """L_out(θ_i; D_i^post) and its gradient: PPO's clipped surrogate (surrogate.6). `post.advantages` is needed."""
+    """L_out(θ_i; D_i^post), PPO's clipped surrogate (surrogate.6), and its gradient. Needs `post.advantages`."""
     if post.advantages is None:
         raise ValueError("post.advantages: the outer loss needs (N,) advantages; given None")
     _check_rows("post", post)

@@ -1,4 +1,4 @@
-"""The five methods, as rows of one table. They differ in the inner step and in what is learned; nothing else.
+"""The five methods, as rows of one table. They differ only in the inner step and in what is learned.
 
 | method            | L_in                          | A            | learned     |
 |-------------------|-------------------------------|--------------|-------------|
@@ -8,8 +8,8 @@
 | `norml-no-offset` | mean_n A_ψ,n log π_θ(a_n|s_n) | learned      | θ, ψ        |
 | `norml`           | mean_n A_ψ,n log π_θ(a_n|s_n) | learned      | θ, ψ, θ_off |
 
-What is not learned keeps its first value: θ_off = 0, and α the preset's inner rate. A preset may let α be
-learned besides (`learn_alpha`).
+What is not learned keeps its first value: 0 for θ_off, the preset's `inner_rate` for α. A preset can also have α
+learned by a method that does not learn it by itself (`learn_alpha`).
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Method(NamedTuple):
 
 
 def _no_advantage(laf, psi, batch):
-    """For a method without an inner step: no advantages, and ψ plays no part."""
+    """Zeros, which do not depend on ψ, for a method without an inner step."""
     return np.zeros_like(batch.states[..., 0]), lambda w: np.zeros(w.shape[:-1] + psi.shape, psi.dtype)
 
 

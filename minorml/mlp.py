@@ -11,8 +11,8 @@ Three derivatives follow from (mlp.1), each line for line with the forward pass:
     jvp           v  ↦ ∂y/∂p v                     one sweep up                                      (mlp.4)
     vjp_tangent   derivative of the vjp along v    one sweep down beside the vjp's                   (mlp.5)
 
-Any array may have an axis of tasks before the others: parameters (M, num_params), rows (M, N, n). One of them may be
-without it, and then serves all tasks.
+Several tasks can go through together. Arrays then have an axis of tasks before the others: parameters
+(M, num_params), rows (M, N, n). An array without that axis is used for all tasks.
 
 `dx` is ∂L/∂x. `Rx` is the derivative of x when the parameters move along v: Pearlmutter's R-operator
 (B. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6, 1994).

@@ -2,8 +2,8 @@
 
     θ = [θ_μ, θ_σ] ∈ R^P: the weights of an MLP f (mlp.1), then U log standard deviations.
 
-`GaussianPolicy` describes the family; parameters are always an argument. `policy.at(θ, s, a)` makes one
-forward pass and keeps it, so that the value, the gradient and the Hessian-vector product share it:
+`GaussianPolicy` describes the family of policies; parameters are always an argument. `policy.at(θ, s, a)` makes one
+forward pass and keeps it. The value, the gradient and the Hessian-vector product share it:
 
     at = policy.at(theta, s, a)      x_n(θ) = log π_θ(a_n|s_n)
     at.log_prob                      x                                   (N,)
@@ -12,8 +12,8 @@ forward pass and keeps it, so that the value, the gradient and the Hessian-vecto
     tangent.log_prob                 ∇x_n · v                            (N,)
     tangent.vjp(w, Rw)               Σ_n w_n ∇²x_n v + Rw_n ∇x_n         (P,)
 
-Batches of several tasks that have as many rows each may go through all of this together: s (M, N, S), a (M, N, U), with
-one θ (P,) for all of them or one for each, (M, P). What is (N,) or (P,) above is then (M, N) or (M, P).
+Batches of several tasks can go through together if they have equally many rows: s (M, N, S), a (M, N, U), with one
+θ (P,) for all tasks or one for each, (M, P). What is (N,) or (P,) above is then (M, N) or (M, P).
 """
 
 import numpy as np
@@ -162,19 +162,19 @@ def init_mlp(mlp, rng, scale=0.1):
 
 
 def check_rows(name, rows, width):
-    """Raise unless `rows` is (N, width), or (M, N, width) of M tasks; returns () or (M,)."""
+    """Raise ValueError unless `rows` is (N, width), or (M, N, width) for M tasks. Returns () or (M,)."""
     tasks = np.shape(rows)[:-2]
     check_shape(name, rows, (*tasks, "N", width))
     return tasks
 
 
 def check_params(name, params, size, tasks):
-    """Raise unless `params` is (size,), for all tasks, or has one row for each of them."""
+    """Raise ValueError unless `params` is (size,), for all tasks, or has one row for each task."""
     check_shape(name, params, (size,) if np.ndim(params) < 2 else (*tasks, size))
 
 
 def check_shape(name, array, expected):
-    """Raise unless `array` has the expected shape; a letter stands for any length."""
+    """Raise ValueError unless `array` has the expected shape; a letter stands for any length."""
     shape = np.shape(array)
     if len(shape) != len(expected) or any(isinstance(n, int) and n != m for n, m in zip(expected, shape)):
         wanted = "(" + ", ".join(str(n) for n in expected) + ("," if len(expected) == 1 else "") + ")"

@@ -1,19 +1,19 @@
 """Surrogate losses: the functions of θ whose gradients are policy gradients.
 
-A surrogate is not a loss in the usual sense. Its value means little; it is made so that its gradient at
-the parameters that sampled the batch is an estimate of the policy gradient. All of ours depend on θ only
-through the log-probabilities x_n = log π_θ(a_n|s_n) of the N rows, and on the advantages A_n:
+A surrogate is not a loss in the usual sense. Its value means little. Its gradient matters: at the parameters that
+sampled the batch it is an estimate of the policy gradient. Our surrogates depend on θ only through the
+log-probabilities x_n = log π_θ(a_n|s_n) of the N rows. They also depend on the advantages A_n:
 
     L(θ) = Σ_n ℓ(x_n(θ), A_n)                                                               (surrogate.1)
 
-so each is a scalar function ℓ, and four numbers per row say all about it:
+Each is thus a scalar function ℓ of two numbers, and four numbers per row determine all derivatives:
 
     loss       ℓ
     slope      ∂ℓ/∂x       ∇L  = Σ_n slope_n ∇x_n                                            (surrogate.2)
     curvature  ∂²ℓ/∂x²     ∇²L v = Σ_n slope_n ∇²x_n v + curvature_n (∇x_n · v) ∇x_n         (surrogate.3)
-    dslope_dA  ∂²ℓ/∂x∂A    how the slope moves with the advantage, for the gradient in ψ
+    dslope_dA  ∂²ℓ/∂x∂A    how the slope changes with the advantage, for the gradient in ψ
 
-x̄ stands for the log-probabilities under the parameters that sampled the batch, held constant.
+x̄ are the log-probabilities under the parameters θ̄ that sampled the batch. They are constants.
 """
 
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def differentiate(form, policy, theta, batch, advantages, twice, *clip):
 def log_form(x, advantages, old_log_probs):
     """ℓ = A x / N, the inner surrogate of NoRML (Yang et al. 2019, Algorithm 3).
 
-    There is no minus sign: the sign of a learned A is free. x̄ plays no part.
+    There is no minus sign, because the sign of a learned A is free. ℓ does not depend on x̄.
 
         ∂ℓ/∂x = A/N,    ∂²ℓ/∂x² = 0,    ∂²ℓ/∂x∂A = 1/N                                       (surrogate.4)
     """
@@ -75,7 +75,7 @@ def ratio_form(x, advantages, old_log_probs):
 
         ∂ℓ/∂x = −A ρ/N,    ∂²ℓ/∂x² = −A ρ/N,    ∂²ℓ/∂x∂A = −ρ/N                              (surrogate.5)
 
-    At θ = θ̄ the gradient is that of −A x/N; the Hessian has the outer products −A ∇x ∇xᵀ/N besides.
+    At θ = θ̄ the gradient is that of −A x/N. The Hessian has the outer products −A ∇x ∇xᵀ/N in addition.
     """
     dslope_dA = -ratio(x, old_log_probs) / x.shape[-1]
     slope = advantages * dslope_dA
@@ -86,8 +86,8 @@ def ratio_form(x, advantages, old_log_probs):
 def clipped_form(x, advantages, old_log_probs, clip):
     """ℓ = −min(r A, clip(r, 1−ε, 1+ε) A) / N with r = exp(x − x̄), PPO's (Schulman et al. 2017, eq. 7).
 
-    For A ≥ 0 only the upper bound can act, min(r, 1+ε) A; for A < 0 only the lower, max(r, 1−ε) A. Where
-    the bound acts the row is constant in x; elsewhere it is the ratio form's:
+    For A ≥ 0 only the upper bound can act, min(r, 1+ε) A; for A < 0 only the lower, max(r, 1−ε) A. Where the bound
+    acts, the row is constant in x. Elsewhere it is the row of the ratio form:
 
         ∂ℓ/∂x = ∂²ℓ/∂x² = −A r/N,    ∂²ℓ/∂x∂A = −r/N    where r is inside, else 0            (surrogate.6)
     """
@@ -102,7 +102,7 @@ def clipped_form(x, advantages, old_log_probs, clip):
 
 @compiled.compiled_as(compiled.NONE)
 def no_form(x, advantages, old_log_probs):
-    """ℓ = 0: no inner step at all, for domain randomization."""
+    """ℓ = 0, for domain randomization, which does not adapt."""
     zeros = np.zeros_like(x)
     return Rows(zeros, zeros, zeros, zeros)
 

@@ -147,7 +147,7 @@ def test_the_sigma_that_is_blamed_is_infinite(tmp_path):
 
 
 class Lottery(gymnasium.Env):
-    """Observes nothing, and pays what comes; or else observes `sight` in its third step."""
+    """Observes nothing, and pays what comes, times `luck`; or else observes `sight` in its third step."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
@@ -161,7 +161,7 @@ class Lottery(gymnasium.Env):
 
     def step(self, action):
         self.t += 1
-        return np.float32([self.sight if self.t == 3 else 0]), self.np_random.normal(), False, False, {}
+        return np.float32([self.sight if self.t == 3 else 0]), self.luck * self.np_random.normal(), False, False, {}
 
 
 class BlindLottery(Lottery):

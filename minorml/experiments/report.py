@@ -189,17 +189,17 @@ def _origin(outcomes, command):
         made.setdefault(made_with(one.run), []).append(one)
     return ["\n".join(f"    {line}" for line in lines),
             "\n".join(f"- {len(some)} run{'s' * (len(some) > 1)}: {how}" for how, some in made.items()),
-            f"Evaluated and drawn by commit {commit() or 'unknown'}. Wall times stand below, run by run."]
+            f"Evaluated and drawn by commit {commit() or 'unknown'}. The table of every seed has the wall times."]
 
 
 def _summary(groups, tasks, repetitions):
-    text = ("Return: undiscounted, the mean over trajectories and tasks; of training over the last 50 iterations, on "
-            f"tasks that were drawn anew; held out on {tasks} tasks at most (a fixed grid), {repetitions} repetitions. "
-            "“Sampled” acts with the policy's noise, “deterministic” by its mean; what is adapted to is always "
-            "sampled.\n\nInterquartile means over seeds (of three or fewer the mean), with 95 % bootstrap intervals: "
-            "they draw from the seeds that there are, so that those of few seeds are too narrow. Runs that failed or "
-            "are unfinished count with what they have. Domain randomization does not adapt: it has the same before "
-            "and after.")
+    text = ("Returns are undiscounted, and means over trajectories and tasks. “Training” is the mean of the last 50 "
+            "iterations, on tasks drawn anew in each. “Held out” is on a fixed grid of at most "
+            f"{tasks} tasks, {repetitions} repetitions. “Sampled” policies act with their noise, “deterministic” ones "
+            "by their mean action. Adaptation is always from sampled actions.\n\nA number for several seeds is their "
+            "interquartile mean, or the mean where there are three or fewer, with its 95 % bootstrap interval. With "
+            "few seeds that interval is too narrow. Runs that failed or are unfinished count with the iterations that "
+            "they have. Domain randomization does not adapt, so it has one value for before and after.")
     names = {"before": "training, before", "after": "training, after",
              **{name: "held out, " + name.replace("_", ", ") for name in STAGES if name != "before_deterministic"}}
     rows = []
@@ -215,8 +215,8 @@ def _learning(env, runs, out):
         return []
     plots.learning_curves(runs, out / f"{env}-learning.png")
     return [f"## Learning: {env}", f"![Return over environment steps]({env}-learning.png)",
-            "Each point is a mean over the fiftieth of the run that ends there. Thin: each seed. Thick: the "
-            "interquartile mean, with its 95 % bootstrap band, as far as the shortest run goes."]
+            "Each point is the mean over the fiftieth of the run that ends there. Thin lines are seeds. The thick line "
+            "is their interquartile mean, with its 95 % bootstrap band; it ends with the shortest run."]
 
 
 def _improvement(env, groups):
@@ -228,7 +228,8 @@ def _improvement(env, groups):
     rows = [[label, *("" if other == label else _with_interval(probability_of_improvement, x, y)
                       for other, y in finals.items())] for label, x in finals.items()]
     return [f"## Probability of improvement: {env}",
-            "That a seed of the row ends better than one of the column (return of training, after adaptation).",
+            "The probability that a seed of the row ends above a seed of the column (training return, after "
+            "adaptation).",
             _table(["", *finals], rows)]
 
 
@@ -258,9 +259,9 @@ def _point(env, groups, out, tasks, seed):
         return []
     _write_csv(out / f"{env}-spread.csv", ["run", "seed", "policy", *plots.Spread._fields], rows)
     page = [f"## Trajectories: {env}",
-            f"How far a policy's rollouts differ: the deviation of their returns and of their last positions "
-            f"(√E‖p − E p‖²) on one task, mean over {tasks} held-out tasks; σ of the policy's actions beside it. "
-            "Interquartile means over seeds, with 95 % intervals.",
+            "How much the rollouts of one policy on one task differ: the standard deviation of their returns and of "
+            f"their last positions (√E‖p − E p‖²), and the σ of the policy's actions. Means over {tasks} held-out "
+            "tasks, then interquartile means over seeds with 95 % intervals.",
             _table(["", "policy", "seeds", "return", "deviation of the return", "of the last position", "σ"], table)]
     shown = {}  # the first complete run of each
     for one in [one for ones in groups.values() for one in ones if one.held_out and not one.problem]:
@@ -273,10 +274,10 @@ def _point(env, groups, out, tasks, seed):
     if "norml" in shown and any(part.name == "rotation" for part in shown["norml"].run.config.distribution):
         plots.learned_advantage(shown["norml"].trained, out / f"{env}-advantage.png", seed=seed)
         page += [f"![A_ψ, and the mean action before and after adaptation]({env}-advantage.png)",
-                 f"{shown['norml'].label}, seed {shown['norml'].run.config.seed}. Above: A_ψ at the origin for four "
-                 "actions (arrows), over the displacement that follows; dots: where rotations take the action. The "
-                 "inner step makes an action likelier where A_ψ is negative. Below: where the mean action takes the "
-                 "point, before adaptation and after it."]
+                 f"{shown['norml'].label}, seed {shown['norml'].run.config.seed}. The upper row shows A_ψ at the "
+                 "origin for four actions (arrows), over the displacement that follows. Dots mark where rotations take "
+                 "the action. The adaptation step makes an action likelier where A_ψ is negative. The lower row shows "
+                 "where the mean action takes the point, before and after adaptation."]
     return page
 
 

@@ -1,14 +1,14 @@
-"""What is compiled by Numba, and when it is used. The mathematics is read elsewhere.
+"""What Numba compiles, and when the compiled code is used. The mathematics stands elsewhere.
 
-Each kernel belongs to a NumPy formula whose values it must give: loops over rows and over time in `recurrences.py`, the
+Each kernel computes the same values as one NumPy formula: loops over rows and over time are in `recurrences.py`, the
 passes of a network in `network.py`, a surrogate loss and its derivatives in `surrogate.py`.
 
-Kernels serve arrays that are all float32 or all float64. Anything else takes the formula, and everything where
-NUMBA_DISABLE_JIT is set: the complex-step proofs therefore check the formulas, and the tests check every entry of
-`KERNELS` against its formula.
+A kernel is called for arrays that are all float32 or all float64. The formula is called for anything else, and always
+if NUMBA_DISABLE_JIT is set. The complex-step proofs therefore prove the formulas, and the tests compare each entry of
+`KERNELS` with its formula.
 
-No kernel uses `parallel`, for threads run over tasks outside, nor of `fastmath` more than `contract`, for NaN must
-stay NaN and sums keep their order.
+No kernel uses `parallel`, because tasks already run in threads. Of `fastmath` only `contract` is used, because NaN must
+stay NaN and sums must keep their order.
 """
 
 import functools
@@ -75,7 +75,7 @@ def compile_kernel(loop):
 
 
 def served_by(kernel, where=lambda *args: True):
-    """Decorator of a formula: serve it by this kernel, which takes the same arguments, `where` they fit it."""
+    """Decorator of a formula: call `kernel` in its place, with the same arguments, `where` they fit."""
     def decorate(formula):
         KERNELS[formula.__name__] = (formula, kernel)
 

@@ -1,9 +1,9 @@
-"""Adaptation of many tasks at once: in groups whose batches are stacked, and the groups in threads.
+"""Adaptation of many tasks at once. Tasks with equally many rows are stacked into groups; groups run in threads.
 
     sample:  roll out π_θ on each task                  → D_i^pre        (again after each adaptation step)
     adapt:   θ_i by (meta.1)
 
-The rows of a batch never depend on who else is in its group: a task adapts to the same bits alone or among others.
+A task adapts to the same bits whatever other tasks are in its group.
 """
 
 import functools
@@ -17,15 +17,15 @@ from ..rl.baseline import estimate_advantages, normalise
 from . import threads
 from .threads import in_threads
 
-# Tasks of few rows go through the mathematics together: 4,096 rows at most, and for fewer than 1,000 no thread is
-# woken, which would take as long as they do.
+# Tasks of few rows are stacked, up to 4,096 rows. For fewer than 1,000 rows no second thread is used: to wake it takes
+# as long as the work.
 FEWEST_ROWS, MOST_ROWS = 1000, 4096
 
 
 def groups(batches, parts=1):
-    """Cut the tasks into groups that can be stacked: of equally many rows, not too many, and `parts` groups at least.
+    """Cut the tasks into groups that can be stacked, with equally many rows, into `parts` groups or more → [slice].
 
-    batches : for each task a list of its batches, one for each step → [slice]
+    batches : for each task a list of its batches, one for each adaptation step
     """
     rows = [[len(batch.states) for batch in mine] for mine in batches]
     shares = max(1, min(parts, sum(map(max, filter(None, rows))) // FEWEST_ROWS))

@@ -3,11 +3,11 @@
     sample:    roll out π_θ on each task                → D_i^pre        (again after each adaptation step)
                adapt to it: θ_i by (meta.1)
                roll out π_θi on each task               → D_i^post
-    gradients: of L_out(θ_i; D_i^post) by (meta.2)–(meta.5), once the advantages of all tasks are known to be normalised
+    gradients: of L_out(θ_i; D_i^post) by (meta.2)–(meta.5), with advantages normalised over all tasks
 
-Nothing here depends on which tasks share a process, or on how often a task is done again: random numbers come from
-keyed streams, and the rows of a batch never depend on who else is in it. So a share that was lost with its machine is
-done again elsewhere, to the same bits.
+Results do not depend on which tasks share a process, or on whether a task is repeated: random numbers come from keyed
+streams, and a task's numbers never depend on its neighbours. A share that is lost with its machine is computed again
+elsewhere, to the same bits.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from .threads import in_threads, keep_freed_memory
 
 
 class TaskSummary(NamedTuple):
-    """What is told of one task's rollouts."""
+    """One task's rollouts in numbers."""
 
     pre_return: float  # mean return of the K trajectories before adaptation
     post_return: float  # … and after it
@@ -109,7 +109,7 @@ class Share:
         return [one for group in contributed for one in group]
 
     def batches(self, tasks, start, iteration, mean, std):
-        """For those of these tasks (indices) that are in this share: its D_i^pre, one for each step; its D_i^post."""
+        """[(D_i^pre, one for each adaptation step; D_i^post)] of those of these tasks that are in this share."""
         self._recall(start, iteration)
         return [(pre, post) for i, pre, post in zip(self.indices, self.data.pre, self._post(mean, std)) if i in tasks]
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first lets the work in hand be finished, the second stops at once."""
+"""SIGINT and SIGTERM: the first stops after the present iteration, the second at once."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal, `signum`, has asked to stop, and what was finished is saved; `at_once` if it was the second."""
+    """Signal `signum` stopped the run; all finished iterations are saved. `at_once` if it was the second signal."""
 
     def __init__(self, signum, at_once=False):
         super().__init__(signal.Signals(signum).name)
@@ -16,11 +16,11 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def first_signal_waits(say=True):
-    """Within the context, the first SIGINT or SIGTERM is only noted; a second one raises `Stopped` where it strikes.
+    """Within the context, the first SIGINT or SIGTERM is noted; a second one raises `Stopped` at once.
 
-    Yields a function that raises `Stopped` if a signal has been noted: call it where stopping is convenient. `say` on
-    stderr that one has come. A signal that the process was told to ignore stays ignored. Outside the main thread Python
-    has no signals, and nothing is changed.
+    Yields a function that raises `Stopped` if a signal has been noted: call it where it is safe to stop. With `say`, a
+    line on stderr confirms the first signal. A signal that the process ignores stays ignored. Outside the main thread
+    Python handles no signals, and nothing is changed.
     """
     noted = []
 

@@ -1,6 +1,7 @@
-"""Threads, and the memory that they share: how many there are, and what runs in them.
+"""Threads: how many there are, and how work is shared out among them.
 
-Tasks run in threads of ours, and BLAS in one thread for each: so sums keep their order whatever the number of cores.
+Tasks run in threads of our own, and BLAS uses one thread in each. Sums therefore keep their order for any number of
+cores.
 """
 
 import contextvars
@@ -16,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 @functools.cache
 def num_threads():
-    """As many as this process may use cores, or OMP_NUM_THREADS (of a list, such as 2,1, the first)."""
+    """The number of cores that this process may use, or OMP_NUM_THREADS (the first number of a list such as 2,1)."""
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return max(1, int(given)) if given.isdecimal() else available_cores()
 
@@ -42,7 +43,7 @@ if hasattr(os, "register_at_fork"):  # a fork copies no thread but the one that 
 
 
 def in_threads(function, items):
-    """[function(item)] with the items shared out among threads, this one too; NumPy's error state is the caller's."""
+    """[function(item)], the items shared out among this and other threads; NumPy's error state is the caller's."""
     if len(items) < 2 or num_threads() < 2:
         return [function(item) for item in items]
     waiting, results = list(enumerate(items)), {}
@@ -70,7 +71,7 @@ _blas = functools.cache(ThreadpoolController)
 
 
 class _OneBlasThread:
-    """A context in which BLAS has one thread. The setting is the process's: who leaves last gives back what it was."""
+    """A context in which BLAS has one thread. The setting is global; the last context to end restores it."""
 
     def __init__(self):
         self.lock, self.inside, self.limit = threading.Lock(), 0, None
@@ -93,7 +94,7 @@ one_blas_thread = _OneBlasThread()
 
 @functools.cache
 def keep_freed_memory():
-    """Have the C library keep what is freed: to get the same megabytes anew each time takes a tenth of a gradient."""
+    """Have the C library keep freed memory. Page faults would otherwise take a tenth of a meta-gradient's time."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # not glibc

@@ -1,14 +1,14 @@
-"""Who does the work: the meta-batch in shares, each with a worker of its own.
+"""The workers: each does a share of the meta-batch.
 
-    None                    everything here, in one share
+    None                    this process does everything, as one share
     workers=N               N processes of our own
-    executor=E              anybody's concurrent.futures.Executor
+    executor=E              any concurrent.futures.Executor
     scheduler=ADDRESS       the workers of a Dask cluster
 
-A worker keeps its share's environments from call to call, and its transitions from `sample` to `gradients`; what
-travels is parameters one way and gradients the other. Each share is asked of the same worker each time where the
-executor lets us choose (not where a pool has several workers: what the wrong one lacks, it samples again). Results
-are added in the order of the tasks, whoever was first; so the numbers do not depend on who did what.
+A worker keeps its share's environments from call to call, and its transitions from `sample` to `gradients`. Parameters
+travel to the workers, and gradients back. A share goes to the same worker each time, if the executor allows that. A
+pool of several workers does not: a worker without a task's transitions samples them again, to identical numbers, in
+extra time. Results are added in the order of the tasks, so they do not depend on which worker was first.
 """
 
 import multiprocessing
@@ -35,16 +35,16 @@ class WorkerError(RuntimeError):
 
 
 class Assignment(NamedTuple):
-    """All that a worker must know to make its share."""
+    """What a worker needs to make its share."""
 
-    team: str  # a name that no other team has
+    pool: str  # a name that no other pool has
     config: Config
     indices: tuple[int, ...]
     make_envs: Callable | None
 
 
 class WorkerPool:
-    """Workers and their shares. A context manager: in the end the workers are let go.
+    """Workers and their shares. A context manager, which dismisses the workers at its end.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class WorkerPool:
                 future.cancel()
 
     def _wait(self, future):
-        """The future's result. A Dask cluster that has lost all its workers would keep us waiting for ever."""
+        """The future's result. If a Dask cluster has lost all its workers: ConnectionError, not an endless wait."""
         while self._client is not None:
             try:
                 return future.result(timeout=10)
@@ -176,7 +176,7 @@ def _require_sendable(make_envs):
 
 
 class _Here(Executor):
-    """Does at once, in this thread, what it is asked."""
+    """An executor that calls the function at once, in this thread."""
 
     def submit(self, function, /, *arguments):
         future = Future()
@@ -187,12 +187,12 @@ class _Here(Executor):
         return future
 
 
-_shares = {}  # what this process works on: (team, indices) → Share
+_shares = {}  # what this process works on: (pool, indices) → Share
 
 
 def _work(assignment, method, arguments):
     """In a worker: a method of a share, which is made when it is first asked for. One BLAS thread."""
-    key = assignment.team, assignment.indices
+    key = assignment.pool, assignment.indices
     if key not in _shares:
         _shares[key] = Share(assignment.config, assignment.indices, assignment.make_envs)
     with one_blas_thread:
@@ -200,15 +200,15 @@ def _work(assignment, method, arguments):
 
 
 def _dismiss(assignment):
-    """In a worker: the end of a team's work."""
-    for key in [key for key in _shares if key[0] == assignment.team]:
+    """In a worker: the end of a pool's work."""
+    for key in [key for key in _shares if key[0] == assignment.pool]:
         _shares.pop(key).close()
 
 
 def begin_worker(threads=None, ignore=(signal.SIGINT, signal.SIGTERM)):
-    """In a process of ours, first of all: leave signals to the parent, and never outlive it.
+    """The first call in a process of our own: leave signals to the parent, and end when the parent ends.
 
-    threads : how many an environment that simulates in threads, and the mathematics of several tasks, may have here
+    threads : how many threads the environments and the mathematics may use in this process
     """
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))

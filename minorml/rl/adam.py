@@ -1,15 +1,16 @@
-"""Adam (Kingma and Ba 2015, Algorithm 1), on one flat vector, and the limit to a gradient's length before it.
+"""Adam (Kingma and Ba 2015, Algorithm 1) on one flat vector, and gradient clipping by the global norm.
 
     m ← β₁ m + (1 − β₁) g,    u ← β₂ u + (1 − β₂) g²                                              (adam.1)
     x ← x − rate · (m / (1 − β₁ᵗ)) / (√(u / (1 − β₂ᵗ)) + ε)                                       (adam.2)
 
-A gradient g of several vectors that is longer than G is shortened to it (Pascanu et al. 2013, Algorithm 1):
+Gradient clipping comes first. If the norm of g, all its vectors together, exceeds G, g is scaled to the norm G (Pascanu
+et al. 2013, Algorithm 1):
 
     g ← g · min(1, G / ‖g‖)                                                                       (adam.3)
 
-Adam's step does not depend on the scale of its gradients, but on how they compare with the earlier ones. One that is r
-times as long as the rest makes m / √u = (1 − β₁) r / √(1 + (1 − β₂) r²), up to 3.2, and that decays by β₁ alone: in all
-x moves by up to 32 rates along this one gradient.
+Why Adam needs clipping: its step depends on how a gradient compares with the earlier ones. A single gradient that is r
+times as long as the others makes m / √u = (1 − β₁) r / √(1 + (1 − β₂) r²), which approaches 3.2. That ratio decays by
+β₁ in each step, so in all x moves by up to 32 rates along this one gradient.
 """
 
 from typing import NamedTuple
@@ -42,12 +43,12 @@ def step(x, gradient, moments, rate):
 
 
 def clip_by_global_norm(vectors, longest):
-    """`vectors` as they are, or all scaled to the norm `longest` together → (vectors, the norm that they had)."""
+    """Scale `vectors` so that their norm together is at most `longest` (adam.3) → (vectors, the norm before)."""
     together = np.concatenate(vectors).astype(np.float64)
     norm = scipy.linalg.norm(together, check_finite=False)  # BLAS's: squares cannot overflow on the way
     return [v if norm <= longest else v * v.dtype.type(longest / norm) for v in vectors], norm
 
 
 def linear_decay(rate, done, total):
-    """`rate` falling linearly to 0: after `done` of `total` steps."""
+    """The rate after `done` of `total` steps, as it falls linearly from `rate` to 0."""
     return rate * (1 - done / total)

@@ -5,8 +5,8 @@
     w   = argmin ‖Φ w − R‖² + ridge ‖w‖²     ⇒     (ΦᵀΦ + ridge I) w = Φᵀ R                   (baseline.3)
     Â_t = R_t − φ_t · w                                                                       (baseline.4)
 
-One fit per task and batch, used on the batch that it was fitted to (Duan et al. 2016, as NoRML does). Which
-reward belongs to which return, for an episode that ends after three of T = 5 steps:
+Each batch of each task has a fit of its own, and is evaluated with it (Duan et al. 2016, as NoRML does). Which reward
+belongs to which return, for an episode that ends after three of T = 5 environment steps:
 
     t         0        1       2     3  4
     r        r_0      r_1     r_2    .  .        dots: dead rows, no reward, no feature, no advantage
@@ -30,7 +30,7 @@ def features(states, t, horizon):
 
 
 def fit(phi, returns, ridge=1e-5):
-    """w of (baseline.3), by Cholesky. Where the sum is singular to rounding: the least-squares w of least norm."""
+    """w of (baseline.3), by Cholesky. If the matrix is singular to rounding: the least-squares w of least norm."""
     gram, right = phi.T @ phi, phi.T @ returns
     if not (np.isfinite(gram).all() and np.isfinite(right).all()):
         raise FloatingPointError("baseline: states or returns so large that their sums are not finite")
@@ -51,7 +51,7 @@ def estimate_advantages(trajectories, discount, ridge=1e-5):
 
 
 class AdvantageMoments(NamedTuple):
-    """What the normalisation needs to know of one task's advantages."""
+    """One task's advantages, as far as the normalisation over all tasks needs them."""
 
     count: int
     mean: float
@@ -64,20 +64,20 @@ class AdvantageMoments(NamedTuple):
         return cls(len(a), float(mean), float(np.square(a - mean).sum()), float(np.abs(a).max()))
 
 
-def pooled(spreads):
-    """Mean and deviation of all tasks' advantages together; tasks keep their weights.
+def pooled(moments):
+    """Mean and standard deviation of all tasks' advantages together; each advantage has the same weight.
 
-    If the advantages are all equal to within rounding, there is nothing to tell good from bad, and the deviation is
-    said to be infinite: normalised they are zeros, rather than rounding errors blown up.
+    If the advantages are all equal to within rounding, they say nothing about good and bad. The deviation is then given
+    as infinite, so that the normalised advantages are zeros and not magnified rounding errors.
     """
-    total = sum(one.count for one in spreads)
-    mean = sum(one.count * one.mean for one in spreads) / total
-    squares = sum(one.squares + one.count * (one.mean - mean)**2 for one in spreads)
+    total = sum(one.count for one in moments)
+    mean = sum(one.count * one.mean for one in moments) / total
+    squares = sum(one.squares + one.count * (one.mean - mean)**2 for one in moments)
     std = math.sqrt(squares / total)
-    return mean, math.inf if std <= 1e-12 * max(one.largest for one in spreads) else std
+    return mean, math.inf if std <= 1e-12 * max(one.largest for one in moments) else std
 
 
 def normalise(advantages):
-    """One float64 array per task → the same list, shifted and scaled to mean 0 and deviation 1 over all of them."""
+    """One float64 array per task → the same, shifted and scaled to mean 0 and deviation 1 over all tasks together."""
     mean, std = pooled([AdvantageMoments.of(a) for a in advantages])
     return [(a - mean) / std for a in advantages]

@@ -21,6 +21,7 @@ def _option(doc, check=None, **default):
 POSITIVE = (lambda x: x > 0, "a number > 0")
 NOT_NEGATIVE = (lambda x: x >= 0, "a number >= 0")
 SCALES = (lambda xs: all(x > 0 for x in xs), "positive numbers")
+ACTIVATION = (lambda x: x in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
 WIDTHS = (lambda xs: all(x > 0 for x in xs), "positive layer widths")
 
 
@@ -43,25 +44,25 @@ class Config:
     num_trajectories: int = _option("K, trajectories per task and rollout", POSITIVE, default=25)
     discount: float = _option("γ", (lambda x: 0 <= x <= 1, "a number in [0, 1]"), default=0.99)
     hidden: tuple[int, ...] = _option("widths of the policy's hidden layers", WIDTHS, default=(50, 50))
-    activation: str = _option("of the policy", (lambda x: x in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"),
-                              default="tanh")
+    activation: str = _option("activation of the policy's hidden layers", ACTIVATION, default="tanh")
     laf_hidden: tuple[int, ...] = _option("widths of the learned advantage function's hidden layers", WIDTHS,
                                           default=(50, 50))
-    laf_activation: str = _option("of the learned advantage function",
-                                  (lambda x: x in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"), default="tanh")
-    log_std: float = _option("first log standard deviation of every action", default=-1.0)
-    inner_rate: float = _option("first value of every α", NOT_NEGATIVE, default=0.01)
-    learn_alpha: bool = _option("learn α also where the method does not by itself", default=False)
+    laf_activation: str = _option("activation of the learned advantage function's hidden layers", ACTIVATION,
+                                  default="tanh")
+    log_std: float = _option("log standard deviation of every action at the start", default=-1.0)
+    inner_rate: float = _option("α at the start, the same for every parameter", NOT_NEGATIVE, default=0.01)
+    learn_alpha: bool = _option("learn α, also with a method that does not learn it by itself", default=False)
     adapt_steps: int = _option("adaptation steps during training, for methods that adapt", POSITIVE, default=1)
-    outer_rate: float = _option("Adam's first rate; it decays linearly to 0 over the iterations", POSITIVE,
+    outer_rate: float = _option("Adam's rate at the start; it falls linearly to 0 over the iterations", POSITIVE,
                                 default=1e-3)
-    max_gradient_norm: float = _option("longer meta-gradients are shortened to it", POSITIVE, default=1.0)
-    outer_steps: int = _option("updates per batch of rollouts; PPO's clip acts from the second on", POSITIVE,
+    max_gradient_norm: float = _option("meta-gradients are clipped to this global norm", POSITIVE, default=1.0)
+    outer_steps: int = _option("outer updates per batch of rollouts; PPO's clip acts from the second on", POSITIVE,
                                default=1)
     clip: float = _option("PPO's ε", POSITIVE, default=0.2)
-    iterations: int = _option("outer iterations of the whole run", POSITIVE, default=1000)
-    seed: int = _option("of every random number", NOT_NEGATIVE, default=0)
-    dtype: str = _option("of parameters and batches",
+    iterations: int = _option("outer iterations of the whole run; each samples a batch of rollouts", POSITIVE,
+                             default=1000)
+    seed: int = _option("seed of every random number", NOT_NEGATIVE, default=0)
+    dtype: str = _option("dtype of parameters and batches",
                          (lambda x: x in ("float32", "float64"), "float32 or float64"), default="float32")
 
     def __post_init__(self):

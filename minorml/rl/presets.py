@@ -19,16 +19,16 @@ BIAS = (f"angle_bias=uniform:{-math.pi / 18},{math.pi / 18}",)
 
 ENVIRONMENTS = {
     "point": dict(env="envs:minorml/PointRotation-v0", vary=ROTATION, horizon=10, discount=0.9),
-    # Published: γ = 0.9. Before anybody reaches the goal, the return of a step then depends on the step alone, in a
-    # way that a cubic in t does not fit (deviation 0.42 of 1.9; with γ = 0.99 it is 0.012 of 18): advantages are that
-    # misfit, normalised, and it drowns the first successes.
+    # Published: γ = 0.9. Before any trajectory reaches the goal, the return of a time step then depends on t alone, in
+    # a way that a cubic in t does not fit. The misfit has a standard deviation of 0.42, the returns one of 1.9 (with
+    # γ = 0.99: 0.012 and 18). Normalised, this misfit drowns the first successes.
     "point-sparse": dict(env="envs:minorml/PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.99),
     "point-sparse-published": dict(env="envs:minorml/PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.9,
                                    max_gradient_norm=1e38),
     "point-goal": dict(env="envs:minorml/PointGoal-v0", vary=GOAL, horizon=10, discount=0.9),
     "cartpole": dict(env="envs:minorml/CartPoleSensorBias-v0", vary=BIAS, horizon=500, discount=0.97, iterations=100),
-    # Published: observations as they are. Joint rates are near 10 rad/s, so that the first policy already asks for
-    # torques beyond ±1 (59 % of its actions after 30 iterations): clipped, they hide the noise that it explores with.
+    # Published: observations not scaled. Joint rates are near 10 rad/s, so the policy asks for torques beyond ±1 (59 %
+    # of its actions after 30 iterations). The environment clips them, and clipping hides the exploration noise.
     "cheetah": dict(env="envs:minorml/HalfCheetahSwap-v0", vary=("swapped=choice:0,1",), horizon=1000, discount=0.99,
                     obs_scale=(1.0,) * 7 + (10.0,) * 7,
                     num_tasks=4, num_trajectories=50, hidden=(100,), activation="identity", laf_hidden=(50,),
@@ -38,18 +38,19 @@ ENVIRONMENTS = {
 # environment, method, α, outer rate, log σ, and what else differs from Config's defaults
 ROWS = [
     ("point", "dr", 0.0, 3e-3, -1.0, {}),
-    # Published: outer rate 7e-3, one outer step. It diverges: Adam's steps carry the exploring policy to actions
-    # beyond ±1, where clipping hides the noise that it explores with. Small steps held by PPO's clip do not.
+    # Published: outer rate 7e-3, one outer update. It diverges: Adam's steps carry the exploring policy to actions
+    # beyond ±1, where clipping hides the exploration noise. Several small updates, limited by PPO's clip, do not
+    # diverge.
     ("point", "maml", 0.02, 5e-4, -3.0, dict(outer_steps=3)),
     ("point", "norml-no-laf", 0.1, 3e-3, -3.0, {}),
-    # Published: outer rate 6e-4, one outer step: −4.1 (of ten seeds) where this ends at −0.8.
+    # Published: outer rate 6e-4, one outer update. It ends at −4.1 (ten seeds), and these values end at −0.9.
     ("point", "norml-no-offset", 0.7, 2e-3, -3.25, dict(outer_steps=3)),
-    # Published: outer rate 6e-3, one outer step. Seed 1 ends at −11, and at −25 with gradients as long as they come.
+    # Published: outer rate 6e-3, one outer update. Seed 1 ends at −11, and at −25 without gradient clipping.
     ("point", "norml", 10.0, 2e-3, -0.75, dict(outer_steps=3)),
-    # Published: the rows of point-sparse-published. Five small outer steps, with gradients of limited length, are what
-    # NoRML lacked: with them three seeds of five pass −5 within 400 to 550 iterations. All five methods get the same,
-    # and NoRML's first log σ; α is the best of those that were tried with seed 0: MAML 0.02, 0.1 and 1 (−59, −58, −60),
-    # without the learned advantage 0.1, 1 and 7 (−55, −20, −17).
+    # Published: the rows of point-sparse-published. With five small outer updates and gradient clipping three of
+    # NoRML's five seeds pass −5 within 400 to 550 iterations. All five methods get these, and NoRML's log σ. α is the
+    # best of those tried with seed 0: for MAML 0.02, 0.1 and 1 (−59, −58, −60), without the learned advantage 0.1, 1
+    # and 7 (−55, −20, −17).
     ("point-sparse", "dr", 0.0, 2e-3, -0.6, dict(outer_steps=5)),
     ("point-sparse", "maml", 0.1, 2e-3, -0.6, dict(outer_steps=5)),
     ("point-sparse", "norml-no-laf", 7.0, 2e-3, -0.6, dict(outer_steps=5)),
@@ -62,20 +63,20 @@ ROWS = [
     # Ours: the control, in which the goal changes and the dynamics do not; values of the point agent.
     ("point-goal", "maml", 0.02, 5e-4, -3.0, dict(outer_steps=3)),
     ("point-goal", "norml", 10.0, 2e-3, -0.75, dict(outer_steps=3)),
-    # Published: one outer step, outer rates 2e-4, 1e-2, 4e-4, 3e-3, 3e-4 and log σ −4, −0.5, −3.5, −0.5, −3.5, in this
-    # order, and for NoRML α 7e-4, with which its step moves nothing. After 150 iterations dr had not moved then, norml
-    # was at 88, and maml had been at 500 and fallen to 180. All five get the same optimiser and first noise here; of
-    # the rates 1e-3 and 2e-3 (for dr, maml and norml 4e-3 too), tried with seed 0, the least was the best for each, or
-    # as good as the next.
+    # Published: one outer update, outer rates 2e-4, 1e-2, 4e-4, 3e-3, 3e-4 and log σ −4, −0.5, −3.5, −0.5, −3.5, in
+    # this order. NoRML's α is 7e-4, with which the gradient step has no effect. After 150 iterations dr had learned
+    # nothing, norml was at 88, and maml had fallen from 500 to 180. Here all five have the same optimiser and log σ.
+    # Rates of 1e-3 and 2e-3 (for dr, maml and norml also 4e-3) were tried with seed 0: the smallest is the best for
+    # each, or as good as the next.
     ("cartpole", "dr", 0.0, 1e-3, -1.0, dict(outer_steps=5)),
     ("cartpole", "maml", 1e-2, 1e-3, -1.0, dict(outer_steps=5)),
     ("cartpole", "norml-no-laf", 0.1, 1e-3, -1.0, dict(outer_steps=5)),
     ("cartpole", "norml-no-offset", 1e-5, 1e-3, -1.0, dict(outer_steps=5, learn_alpha=True)),
     ("cartpole", "norml", 0.1, 1e-3, -1.0, dict(outer_steps=5, learn_alpha=True)),
-    # Published: one outer step, outer rates 1.2e-3, 8.7e-5, 1.5e-4, 5e-4, 5e-4, log σ −1.61, −1.17, −0.8, −1.5, −1.9,
-    # and α 4.5e-4, 5e-5, 3e-5, 3e-5. NoRML rose to 650 in 9 iterations with them and fell to 300 by 30, and its step on
-    # a task's transitions moved θ by 7e-4 where the offset moved it by 1.8: nothing was adapted. All five get the same
-    # optimiser, first noise and α here. Less noise (log σ −1) starts higher and learns more slowly.
+    # Published: one outer update, outer rates 1.2e-3, 8.7e-5, 1.5e-4, 5e-4, 5e-4, log σ −1.61, −1.17, −0.8, −1.5, −1.9,
+    # and α 4.5e-4, 5e-5, 3e-5, 3e-5. With them NoRML rose to 650 in 9 iterations and fell to 300 by the 30th. The
+    # gradient step moved θ by 7e-4, the offset by 1.8, so it did not adapt. Here all five have the same optimiser, log
+    # σ and α. Less noise (log σ −1) starts higher and learns more slowly.
     ("cheetah", "dr", 0.0, 2e-3, -0.5, dict(outer_steps=5)),
     ("cheetah", "maml", 0.3, 2e-3, -0.5, dict(outer_steps=5)),
     ("cheetah", "norml-no-laf", 0.3, 2e-3, -0.5, dict(outer_steps=5)),

@@ -1,4 +1,4 @@
-"""What stays the same during a run: the environments, the networks, and the rule by which they adapt."""
+"""What stays the same during a run: environments, networks and method."""
 
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +16,7 @@ from .rollout import rollout, scale_actions
 
 
 class Problem(NamedTuple):
-    """Who learns, where, and how. Made by `make_problem`."""
+    """The environments, the networks and the method of a configuration. Made by `make_problem`."""
 
     config: Config
     envs: gymnasium.vector.VectorEnv  # M·K copies

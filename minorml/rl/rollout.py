@@ -5,11 +5,11 @@
               t = 0      1      2   …  T−1    T
     states      s_0    s_1    s_2   …  s_T−1  s_T       (K, T+1, S)
     actions     a_0    a_1    a_2   …  a_T−1            (K, T, U)
-    alive        1      1      1    …    0              (K, T)   row t counts: s_t → s_{t+1} was lived
+    alive        1      1      1    …    0              (K, T)   1: the episode had not ended before step t
 
-An episode that ends before T leaves dead rows behind; they are never looked at. An environment that resets
-itself after its end (Gymnasium's NEXT_STEP autoreset) goes on living in those dead rows, unseen, unless it has a
-method `rest` by which to be told which of its copies nobody looks at any more.
+An episode that ends before T leaves dead rows behind, which are never used. Gymnasium's NEXT_STEP autoreset starts a
+new episode in those rows; it is not recorded. An environment with a method `rest` is told which of its copies are no
+longer recorded, and need not simulate them.
 """
 
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """Random numbers, keyed by what they are for.
 
-Each use has a generator of its own, made from the seed and a key such as (TRAIN, iteration, task). So no number depends
-on who draws it, in which order, or on how often a piece of work is done again.
+Each use has a generator of its own, made from the seed and a key such as (TRAIN, iteration, task). A number therefore
+does not depend on which process draws it, in which order, or on whether a piece of work is repeated.
 """
 
 import numpy as np
