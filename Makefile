@@ -16,7 +16,7 @@ PRESETS ?= $(ENVIRONMENT)/dr,$(ENVIRONMENT)/maml,$(ENVIRONMENT)/norml-no-laf,$(E
 SEEDS ?= 0-9
 WORKERS ?= 2
 
-.PHONY: demo robot results test test-oracle test-no-jit lint clean
+.PHONY: demo robot results test test-oracle test-no-jit lint docs docs-check clean
 
 demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotations it has not seen, draw them
 	$(BIN)/minorml train --preset point/norml --seed 0 --iterations $(DEMO_ITERATIONS) --out $(DEMO) --overwrite
@@ -43,10 +43,17 @@ test-no-jit: .venv/with-test,plot,cluster  ## without the JIT, what it could cha
 lint: .venv/with-dev
 	$(BIN)/ruff check
 
+docs: .venv/with-docs  ## the book: docs/_build/html/index.html
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -d docs/_build/doctrees . docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-check: docs  ## every page in headless Chromium
+	$(BIN)/python docs/_book/check.py docs/_build/html
+
 .venv/with-%: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch "$@"
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv build docs/_build *.egg-info .pytest_cache .hypothesis
