@@ -22,7 +22,6 @@ exclude_patterns = [".*", "**/.*", "runs", "build", "minorml", "envs", "tests", 
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "equations",     # docs/_book: MathML, and equation numbers that link page, code and tests
     "source_pages",  # docs/_book: a page for each source file
@@ -30,7 +29,7 @@ extensions = [
     "reference",     # docs/_book: tables of the reference chapter, and the drawing of the rooms
 ]
 source_suffix = {".md": "markdown"}
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence", "attrs_inline", "attrs_block"]
+myst_enable_extensions = ["dollarmath", "deflist", "colon_fence", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 3
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types in signatures, most of them NumPy's, have no page here

@@ -4,12 +4,13 @@ An equation of the package keeps its number: on a page `$$ … $$ (meta.2)` give
 (meta.2), it links to the equation; below the equation are links to the lines of code and of tests that cite it.
 """
 
+import collections
 import re
 from functools import cache
 from pathlib import Path
 
 from docutils import nodes
-from latex2mathml.converter import convert
+from math_core import LatexError, LatexToMathML
 from sphinx import addnodes
 from sphinx.domains.math import MathDomain
 from sphinx.transforms import SphinxTransform
@@ -17,6 +18,7 @@ from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NUMBER = re.compile(r"\(([a-z]\w*\.\d+)\)")
+TYPESET = LatexToMathML()
 logger = logging.getLogger(__name__)
 
 
@@ -29,22 +31,22 @@ class Equations(MathDomain):
             self.equations[labelid] = (docname, labelid)
 
 
-def mathml(translator, node, display):
-    markup = convert(node.astext(), display=display)
-    left = re.search(r">(\\[A-Za-z]+)<", markup)
-    if left:
-        logger.warning("no MathML for %s in %r", left[1], node.astext(), location=node)
-    return markup
+def mathml(node, display):
+    try:
+        return TYPESET.convert_with_local_state(node.astext(), displaystyle=display)
+    except LatexError as error:
+        logger.warning("no MathML for %r: %s", node.astext(), error, location=node)
+        return ""
 
 
 def visit_inline(self, node):
-    self.body.append(f'<span class="math">{mathml(self, node, "inline")}</span>')
+    self.body.append(f'<span class="math">{mathml(node, False)}</span>')
     raise nodes.SkipNode
 
 
 def visit_block(self, node):
     self.body.append(self.starttag(node, "div", CLASS="math"))
-    self.body.append(mathml(self, node, "block"))
+    self.body.append(f'<div class="formula">{mathml(node, True)}</div>')
     if node.get("number"):
         self.body.append(f'<span class="eqno">({node["number"]})')
         self.add_permalink_ref(node, "Link to this equation")
@@ -94,9 +96,9 @@ def places(folder):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             for label in NUMBER.findall(line):
                 found.setdefault(label, {}).setdefault(path.relative_to(ROOT), number)
-    home = {label: sorted(lines.items(), key=lambda at: (at[0].stem != label.split(".")[0], at[0]))
-            for label, lines in found.items()}
-    return type("Places", (dict,), {"__missing__": lambda self, label: []})(home)
+    return collections.defaultdict(list, {
+        label: sorted(lines.items(), key=lambda at: (at[0].stem != label.split(".")[0], at[0]))
+        for label, lines in found.items()})
 
 
 def source_page(path):
@@ -104,16 +106,18 @@ def source_page(path):
 
 
 def link_code(app, doctree, docname):
-    """Below a numbered equation: where it is in the code, and which tests cite it."""
+    """Below a numbered equation: where it is in the code, and the tests that cite it."""
     for block in list(doctree.findall(nodes.math_block)):
+        label = block.get("label") or ""
+        code = [(path, line) for path, line in places("minorml")[label] + places("envs")[label]
+                if path.stem == label.split(".")[0]]
         links = []
-        for folder in "minorml", "envs", "tests":
-            for path, line in places(folder)[block.get("label") or ""]:
-                uri = app.builder.get_relative_uri(docname, source_page(path)) + f"#L-{line}"
-                links += [nodes.reference("", path.as_posix(), internal=True, refuri=uri), nodes.Text(" · ")]
+        for path, line in code + places("tests")[label]:
+            uri = app.builder.get_relative_uri(docname, source_page(path)) + f"#L-{line}"
+            links += [nodes.Text(" · "), nodes.reference("", path.as_posix(), internal=True, refuri=uri)]
         if links:
             block.parent.insert(block.parent.index(block) + 1,
-                                nodes.paragraph("", "", *links[:-1], classes=["equation-links"]))
+                                nodes.paragraph("", "", *links[1:], classes=["equation-links"]))
 
 
 def setup(app):

@@ -5,6 +5,7 @@ import os
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+
 from minorml.__main__ import parser
 from minorml.rl.config import Config
 from rooms import drawing

@@ -81,5 +81,5 @@ def drawing():
     described = "; ".join(f"{one} uses {', '.join(sorted(graph[one])) or 'no other room'}" for one in sorted(graph))
     return (f'<svg class="rooms" viewBox="0 0 {width} {height}" width="{width}" role="img">'
             f'<title>Rooms and what they use: {escape(described)}</title>'
-            '<defs><marker id="head" viewBox="0 0 8 8" refX="1" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-            '<path d="M0 0L8 4L0 8z"/></marker></defs>' + "".join(shapes) + "</svg>")
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="1" refY="4" markerWidth="7" markerHeight="7" '
+            'orient="auto">''<path d="M0 0L8 4L0 8z"/></marker></defs>' + "".join(shapes) + "</svg>")

@@ -5,17 +5,17 @@ The files are read when the book is built. An equation number in a comment or do
 
 import html
 import os
-import re
 from functools import cache
 from pathlib import Path
 
 from docutils import nodes
-from equations import NUMBER, ROOT, source_page
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_for_filename
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
+
+from equations import NUMBER, ROOT, source_page
 
 FOLDERS = "minorml", "envs", "tests", "benchmarks", "docs/examples"
 FILES = "Makefile", "setup.cfg"
