@@ -4,9 +4,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.timing import in_turn, spread
+from minorml.advantage import AdvantageNetwork
 from minorml.kernels.registry import KERNELS
 from minorml.meta import Batch
-from minorml.mlp import MLP
 from minorml.policy import GaussianPolicy
 from minorml.surrogate import log_form
 
@@ -14,6 +14,8 @@ SIZES = {  # the policy's layers, and the shape of the rows that go through it t
     "point": ((2, 50, 50, 2), (10, 250)),  # ten tasks, stacked
     "cart-pole": ((4, 50, 50, 1), (12_500,)),  # one task
 }
+
+LABELS = {"mean": "policy.mean", "vjp": "policy.vjp", "hvp": "policy.hvp", "_at": "A_ψ and its vjp"}
 
 
 def arguments(name, sizes, shape, rng):
@@ -25,25 +27,25 @@ def arguments(name, sizes, shape, rng):
         return [array(rows, 50), array(rows, 50), array(rows, 50, 50)]
     if name == "discounted_sums_formula":
         return [array(25, rows // 25, dtype=np.float64), 0.9]
-    mlp = MLP(sizes)
-    params, v = 0.1 * array(mlp.num_params), array(mlp.num_params)
-    x, dy, Rdy = array(*shape, sizes[0]), array(*shape, sizes[-1]), array(*shape, sizes[-1])
-    if name == "differentiate":
-        policy = GaussianPolicy(sizes[0], sizes[-1])
-        theta = 0.1 * array(policy.num_params)
-        return [log_form, policy, theta, Batch(x, dy, x), x[..., 0], True]
-    hs = mlp.forward(params, x)
-    return {"forward": [mlp, params, x], "vjp": [mlp, params, hs, dy], "jvp": [mlp, params, hs, v],
-            "vjp_tangent": [mlp, params, hs, dy, v, mlp.jvp(params, hs, v), Rdy]}[name]
+    policy, laf = GaussianPolicy(sizes[0], sizes[-1]), AdvantageNetwork(sizes[0], sizes[-1])
+    theta, v, psi = 0.1 * array(policy.num_params), array(policy.num_params), 0.1 * array(laf.num_params)
+    s, a, w = array(*shape, sizes[0]), array(*shape, sizes[-1]), array(*shape)
+    return {"differentiate": [log_form, policy, theta, Batch(s, a, s), w, True], "mean": [policy, theta, s],
+            "vjp": [policy, theta, s, a, w], "hvp": [policy, theta, s, a, w, v],
+            "_at": [laf, psi, np.concatenate([s, a, s], axis=-1)]}[name]
 
 
-def with_second_derivatives(differentiate):
-    """What `differentiate` gives, and what its `along` gives along θ."""
-    def both(form, policy, theta, *rest):
-        *first, along = differentiate(form, policy, theta, *rest)
+def with_all_derivatives(name, function):
+    """The function and what the functions give that it returns: second derivatives along θ, and the vjp of A_ψ."""
+    def differentiate(form, policy, theta, *rest):
+        *first, along = function(form, policy, theta, *rest)
         return [*first, *along(np.broadcast_to(theta, first[1].shape))]
 
-    return both
+    def at(laf, psi, x):
+        A, vjp = function(laf, psi, x)
+        return [A, vjp(A)]
+
+    return {"differentiate": differentiate, "_at": at}.get(name, function)
 
 
 def assert_same(ours, expected):
@@ -59,13 +61,13 @@ def main():
     print("Milliseconds, in turn, in one thread; float32, and sums of rewards in float64.\n")
     print("| kernel | rows | formula | kernel | ratio |\n|---|---|---|---|---|")
     rng = np.random.default_rng(0)
-    for name, (formula, compiled) in KERNELS.items():
+    for name in KERNELS:
         for system, (sizes, shape) in SIZES.items():
             args = arguments(name, sizes, shape, rng)
-            if name == "differentiate":
-                formula, compiled = with_second_derivatives(KERNELS[name][0]), with_second_derivatives(KERNELS[name][1])
+            formula, compiled = (with_all_derivatives(name, function) for function in KERNELS[name])
             assert_same(compiled(*args), formula(*args))
             slow, fast = in_turn(lambda: formula(*args), lambda: compiled(*args))  # noqa: B023 (called at once)
-            print(f"| `{name.removesuffix('_formula')}` | {system}, {' × '.join(f'{n:,}' for n in shape)} | "
-                  f"{spread(slow)} | {spread(fast)} | {np.median(slow / fast):.1f} |")
+            label, rows = LABELS.get(name, name.removesuffix("_formula")), " × ".join(f"{n:,}" for n in shape)
+            print(f"| `{label}` | {system}, {rows} | {spread(slow)} | {spread(fast)} | "
+                  f"{np.median(slow / fast):.1f} |")
     print()

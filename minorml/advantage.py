@@ -12,6 +12,8 @@ advantage function as an `AdvantageNetwork`.
 
 import numpy as np
 
+from .kernels import network
+from .kernels.registry import served_by
 from .mlp import MLP
 from .policy import check_rows, check_shape, init_mlp
 
@@ -34,23 +36,29 @@ class AdvantageNetwork:
         """A new ψ: truncated-normal weights, zero biases. (Q,)"""
         return init_mlp(self.mlp, rng).astype(dtype)
 
-    def _forward(self, psi, s, a, next_s):
-        """The layers (mlp.1) of (advantage.1) over N rows."""
+    def inputs(self, psi, s, a, next_s):
+        """[s, a, s'] of N rows, (N, 2S + U); ValueError unless all shapes fit."""
         check_shape("psi", psi, (self.num_params,))
         tasks = check_rows("s", s, self.obs_dim)
         check_shape("a", a, (*tasks, s.shape[-2], self.act_dim))
         check_shape("next_s", next_s, (*tasks, s.shape[-2], self.obs_dim))
-        return self.mlp.forward(psi, np.concatenate([s, a, next_s], axis=-1))
+        return np.concatenate([s, a, next_s], axis=-1)
 
     def at(self, psi, s, a, next_s):
         """One forward pass over N rows → A (N,) and vjp: w (N,) ↦ Σ_n w_n ∇_ψ A_n (Q,)."""
-        hs = self._forward(psi, s, a, next_s)
+        A, vjp = self._at(psi, self.inputs(psi, s, a, next_s))
 
-        def vjp(w):
-            check_shape("w", w, np.shape(s)[:-1])
-            return self.mlp.vjp(psi, hs, w[..., None])
+        def checked(w):
+            check_shape("w", w, A.shape)
+            return vjp(w)
 
-        return hs[-1][..., 0], vjp
+        return A, checked
+
+    @served_by(network.value_and_vjp)
+    def _at(self, psi, x):
+        """(advantage.1) of the inputs x, and its vjp."""
+        hs = self.mlp.forward(psi, x)
+        return hs[-1][..., 0], lambda w: self.mlp.vjp(psi, hs, w[..., None])
 
     def value(self, psi, s, a, next_s):
         """A_ψ(s_n, a_n, s'_n), (N,)."""
@@ -63,14 +71,14 @@ class AdvantageNetwork:
     def jvp(self, psi, s, a, next_s, v):
         """∇_ψ A_ψ(s_n, a_n, s'_n) · v, (N,), for a direction v (Q,): (mlp.4)."""
         check_shape("v", v, (self.num_params,))
-        return self.mlp.jvp(psi, self._forward(psi, s, a, next_s), v)[-1][:, 0]
+        return self.mlp.jvp(psi, self.mlp.forward(psi, self.inputs(psi, s, a, next_s)), v)[-1][:, 0]
 
     def hvp(self, psi, s, a, next_s, w, v):
         """Σ_n w_n ∇²_ψ A_ψ(s_n, a_n, s'_n) v, (Q,): (mlp.5) with weights w (N,) that do not move.
 
         The meta-gradient needs no second derivative in ψ (meta.5). Other ways to train A_ψ may.
         """
-        hs = self._forward(psi, s, a, next_s)
+        hs = self.mlp.forward(psi, self.inputs(psi, s, a, next_s))
         check_shape("w", w, (len(s),))
         check_shape("v", v, (self.num_params,))
         dy = w[:, None]

@@ -23,9 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kernels import network
 from .kernels.recurrences import outer_rows
-from .kernels.registry import served_by
 
 
 class Activation(NamedTuple):
@@ -97,7 +95,6 @@ class MLP:
             start = end + n_out
         return views
 
-    @served_by(network.forward)
     def forward(self, params, x):
         """(mlp.1) → [h_0, h_1, …, y], all that the derivatives need."""
         *hidden, (W, b) = self.layers(params)
@@ -119,7 +116,6 @@ class MLP:
             dzs.append(self.activation.times_slope(dhs[-1], hs[l]))
         return dhs[::-1], dzs[::-1]
 
-    @served_by(network.vjp)
     def vjp(self, params, hs, dy):
         """Σ_n dy_n · ∂y_n/∂p, (num_params,).
 
@@ -136,7 +132,6 @@ class MLP:
             db[:, 0] = dz  # db (N, 1, n_l)
         return dparams
 
-    @served_by(network.jvp)
     def jvp(self, params, hs, v):
         """∂y/∂p v, as [Rh_0, Rh_1, …, Ry].
 
@@ -153,7 +148,6 @@ class MLP:
             Rhs.append(self.activation.times_slope(Rz, hs[l + 1]) if l + 1 < len(layers) else Rz)
         return Rhs
 
-    @served_by(network.vjp_tangent)
     def vjp_tangent(self, params, hs, dy, v, Rhs, Rdy):
         """R{vjp}: the derivative of (mlp.3) when the parameters move along v and dy along Rdy. (num_params,)
 

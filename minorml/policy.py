@@ -20,6 +20,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from . import gaussian
+from .kernels import network, surrogate
+from .kernels.registry import served_by
 from .mlp import MLP
 
 
@@ -50,6 +52,7 @@ class GaussianPolicy:
         log_stds[:] = log_std
         return theta
 
+    @served_by(network.outputs)
     def mean(self, theta, s):
         """f(s; θ_μ): (N, S) → (N, U). A stack of parameters (M, P) takes a stack of states (M, N, S)."""
         return self.mlp.forward(self.split(theta)[0], s)[-1]
@@ -69,11 +72,15 @@ class GaussianPolicy:
         self.check(theta, s, a)
         return LogProb(self, theta, s, a)
 
-    def check(self, theta, s, a):
-        """Raise ValueError unless the shapes are those that `at` takes."""
+    def check(self, theta, s, a, w=None, v=None):
+        """Raise ValueError unless all shapes fit together, also of weights and a direction if there are any."""
         tasks = check_rows("s", s, self.obs_dim)
         check_shape("a", a, (*tasks, s.shape[-2], self.act_dim))
         check_params("theta", theta, self.num_params, tasks)
+        if w is not None:
+            check_shape("w", w, np.shape(s)[:-1])
+        if v is not None:
+            check_params("v", v, self.num_params, tasks)
 
     def log_prob(self, theta, s, a):
         """log π_θ(a_n|s_n), (N,)."""
@@ -84,24 +91,22 @@ class GaussianPolicy:
         check_shape("s", s, ("N", self.obs_dim))
         return self.at(theta, s, a).scores()
 
+    @served_by(surrogate.vjp)
     def vjp(self, theta, s, a, w):
         """Σ_n w_n ∇_θ log π_n, (P,), for weights w (N,)."""
-        at = self.at(theta, s, a)
-        check_shape("w", w, np.shape(s)[:-1])
-        return at.vjp(w)
+        self.check(theta, s, a, w)
+        return self.at(theta, s, a).vjp(w)
 
     def jvp(self, theta, s, a, v):
         """∇_θ log π_n · v, (N,), for a direction v (P,)."""
-        at = self.at(theta, s, a)
-        check_params("v", v, self.num_params, np.shape(s)[:-2])
-        return at.along(v).log_prob
+        self.check(theta, s, a, v=v)
+        return self.at(theta, s, a).along(v).log_prob
 
+    @served_by(surrogate.hvp)
     def hvp(self, theta, s, a, w, v):
         """Σ_n w_n ∇²_θ log π_n v, (P,), for weights w (N,) and a direction v (P,)."""
-        at = self.at(theta, s, a)
-        check_shape("w", w, np.shape(s)[:-1])
-        check_params("v", v, self.num_params, np.shape(s)[:-2])
-        return at.along(v).vjp(w, np.zeros_like(w))
+        self.check(theta, s, a, w, v)
+        return self.at(theta, s, a).along(v).vjp(w, np.zeros_like(w))
 
 
 class LogProb:

@@ -159,7 +159,7 @@ def test_slopes_of_tanh_are_its_derivatives(seed):
 
 
 def test_every_kernel_is_compared_with_its_formula():
-    assert set(KERNELS) == {*ARRAYS, "forward", "vjp", "jvp", "vjp_tangent",  # test_mlp_kernels
+    assert set(KERNELS) == {*ARRAYS, "mean", "vjp", "hvp", "_at",  # test_network_kernels
                             "differentiate"}  # test_surrogate_kernels
 
 
@@ -175,9 +175,9 @@ def test_every_decorated_function_is_a_kernel():
                     case ast.Call(ast.Name("replaces"), [ast.Name(formula)]):
                         decorated.add(formula)
                     case ast.Name("compile_kernel"):
-                        compiled.add(node.name.removeprefix("_").removesuffix("_along"))  # behind the kernel so named
+                        compiled.add(node.name)
     assert decorated == set(KERNELS)
-    assert compiled and compiled <= decorated
+    assert compiled == {"_forward", "_vjp", "_differentiate", "_differentiate_along"}  # behind the kernels
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
@@ -186,7 +186,7 @@ def test_no_two_compiled_functions_share_a_name():
     modules = activation, network, recurrences, surrogate, tile
     functions = {id(x): x.py_func for module in modules for x in vars(module).values() if hasattr(x, "py_func")}
     names = [f"{f.__module__}.{f.__qualname__}" for f in functions.values()]
-    assert len(names) > 20 and len(set(names)) == len(names), sorted(names)
+    assert len(names) > 10 and len(set(names)) == len(names), sorted(names)
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")

@@ -1,7 +1,6 @@
 """Activation functions and their slopes, in place; compiled into the passes of `minorml/kernels/network.py`.
 
-Their formulas are `ACTIVATIONS` of `minorml/mlp.py`. After a change here remove `__pycache__`: Numba's on-disk cache of
-what calls this does not notice it.
+Their formulas are `ACTIVATIONS` of `minorml/mlp.py`.
 """
 
 import math
@@ -22,7 +21,7 @@ FACTORIALS = tuple(float(math.factorial(n)) for n in range(14))
 
 @intrinsic
 def _in_wide_vectors(typing_context):
-    """Compile the function that this is called in for vectors as wide as the registers, which LLVM is shy of."""
+    """Compile the calling function for vectors as wide as the registers. LLVM by itself prefers half of AVX-512's."""
     def emit(context, builder, signature, args):
         set.add(builder.function.attributes, f'"prefer-vector-width"="{8 * VECTOR_BYTES}"')
         return context.get_dummy_value()

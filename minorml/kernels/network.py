@@ -1,261 +1,199 @@
-"""The passes of a network, compiled: what `minorml/mlp.py` says in NumPy, in the order that a processor likes.
+"""The passes of a network, compiled: (mlp.1) to (mlp.5) of `minorml/mlp.py` over one block of rows after the other.
 
-The rows go through all layers a few at a time, so that each layer finds in the nearest cache what the one before it
-left there. Sums over rows are therefore taken in that order, which depends on the number of rows and on the widths
-alone: results are the same bits however many tasks are stacked.
+A block holds R rows of a batch, transposed. The values of one unit for R rows lie side by side, so that every layer
+fills the processor's vectors, whatever its width. R is small enough for a block to stay in the nearest caches.
 
-All arrays have an axis of tasks, of length 1 where one serves all of them: parameters (M, P), rows (M, N, n).
+                      R rows of the batch
+                   ┌───────────────────────┐
+    x              │ n_0 lines             │   Below each layer but the last is a line of ones. The next layer's weights
+                   │ 1  1  1  …         1  │   and biases are one matrix [W; b] (n + 1, m), and lie in the parameters in
+    h_1            │ n_1 lines             │   this order. So
+                   │ 1  1  1  …         1  │
+    y = z_2        │ n_2 lines             │       z = [W; b]ᵀ [h; 1],    d[W; b] = [h; 1] dzᵀ
+                   └───────────────────────┘
+
+The derivatives dz, Rh and Rdz lie in blocks of the same form. Where N is no multiple of R, the last block is filled up
+with rows whose dy is 0. A gradient is summed over the blocks in the lanes of vectors, and the lanes are added up at the
+end. The order of all sums depends on N and the widths alone: the bits are the same however many tasks are stacked.
+
+Arrays have an axis of tasks, of length 1 where one serves all tasks: parameters (M, P), rows (M, N, n).
 """
 
 import numpy as np
 
 from .activation import NUMBERS, activate, times_slope, times_slope_tangent
 from .registry import compile_kernel, helper  # every function that is compiled has a name of its own
-from .tile import TILE_ROWS, product
+from .tile import VECTOR_BYTES, add_lanes, dots, product
 
-CACHED_BYTES = 28 * 1024  # most of a small first-level cache
+MOST_ROWS = 128
 
-
-# --- The passes, over the rows from n on, `rows` of them, of task i ---------------------------------------------------
+# --- The passes over one block ----------------------------------------------------------------------------------------
 
 
 @helper
-def forward_rows(activation, params, hs, i, n, rows):
-    """(mlp.1): fill hs = (x, h_1, …, y) from x."""
-    last, start = len(hs) - 1, 0
-    for l in range(last):
-        x, z = _rows(hs[l], i, n, rows), _rows(hs[l + 1], i, n, rows)
-        W, b, start = _layer(params, start, x.shape[1], z.shape[1])
-        product(z, b, x, 0, W)
-        if l + 1 < last:
+def forward_block(activation, widths, params, block):
+    """(mlp.1): fill the block from its first n_0 lines."""
+    line, start = 0, 0
+    for l in range(1, len(widths)):
+        n, m = widths[l - 1], widths[l]
+        h, z = block[line:line + n + 1], block[line + n + 1:line + n + 1 + m]
+        h[n] = 1
+        product(z, True, params[start:], 1, m, n + 1, h)
+        if l + 1 < len(widths):
             activate(activation, z)
+        line, start = line + n + 1, start + (n + 1) * m
 
 
 @helper
-def vjp_rows(activation, transposed, hs, i, n, rows, dy, scratch, dparams):
-    """(mlp.2), (mlp.3): add to dparams. dy: of these rows alone"""
-    start, dz, (zero, room) = len(dparams), dy, scratch
-    for l in range(len(hs) - 2, -1, -1):
-        x = _rows(hs[l], i, n, rows)
-        start -= (x.shape[1] + 1) * dz.shape[1]
-        dW, db, _ = _layer(dparams, start, x.shape[1], dz.shape[1])
-        _add_gradient(dW, db, x, dz)
-        if l > 0:
-            dh = like(x, room[l % 2])
-            W_transposed = _weights(transposed, start, dz.shape[1], x.shape[1])
-            product(dh, zero, dz, 0, W_transposed)
-            times_slope(activation, dh, x)
-            dz = dh
+def vjp_block(activation, widths, params, block, dblock, fresh, sums):
+    """(mlp.2), (mlp.3): fill dblock from its last lines, dy, and add its gradient to the lanes of sums (P, lanes)."""
+    line, start = lines_of(widths) - widths[-1], len(sums)
+    for l in range(len(widths) - 1, 0, -1):
+        n, m = widths[l - 1], widths[l]
+        dz, line, start = dblock[line:line + m], line - n - 1, start - (n + 1) * m
+        h, dh = block[line:line + n + 1], dblock[line:line + n]
+        dots(sums[start:start + (n + 1) * m], fresh, h, dz)
+        if l > 1:
+            product(dh, True, params[start:], m, 1, m, dz)
+            times_slope(activation, dh, h[:n])
 
 
 @helper
-def jvp_rows(activation, params, hs, v, i, n, rows, Rhs, j, m):
-    """(mlp.4): fill Rhs = (Rh_1, …, Ry), in which these rows are those from m on of task j."""
-    last, start = len(hs) - 1, 0
-    for l in range(last):
-        x, Rz = _rows(hs[l], i, n, rows), _rows(Rhs[l], j, m, rows)
-        V, c, _ = _layer(v, start, x.shape[1], Rz.shape[1])
-        W, _, start = _layer(params, start, x.shape[1], Rz.shape[1])
-        product(Rz, c, x, 0, V)
-        if l > 0:
-            product(Rz, Rz, _rows(Rhs[l - 1], j, m, rows), 0, W)
-        if l + 1 < last:
-            times_slope(activation, Rz, _rows(hs[l + 1], i, n, rows))
+def jvp_block(activation, widths, params, v, block, Rblock):
+    """(mlp.4): fill Rblock, but for the lines of the input, which does not move."""
+    line, start = 0, 0
+    for l in range(1, len(widths)):
+        n, m = widths[l - 1], widths[l]
+        h, Rh, end = block[line:line + n + 1], Rblock[line:line + n], line + n + 1 + m
+        line += n + 1
+        Rz = Rblock[line:end]
+        product(Rz, True, v[start:], 1, m, n + 1, h)
+        if l > 1:
+            product(Rz, False, params[start:], 1, m, n, Rh)
+        if l + 1 < len(widths):
+            times_slope(activation, Rz, block[line:end])
+        start += (n + 1) * m
 
 
 @helper
-def vjp_tangent_rows(activation, transposed, v_transposed, hs, i, n, rows, dy, Rhs, j, m, Rdy, scratch, Rdparams):
-    """(mlp.5) beside (mlp.2): add to Rdparams."""
-    start, dz, Rdz, (zero, room) = len(Rdparams), dy, Rdy, scratch
-    for l in range(len(hs) - 2, -1, -1):
-        x = _rows(hs[l], i, n, rows)
-        start -= (x.shape[1] + 1) * dz.shape[1]
-        RdW, Rdb, _ = _layer(Rdparams, start, x.shape[1], dz.shape[1])
-        _add_gradient(RdW, Rdb, x, Rdz)
-        if l > 0:
-            Rx = _rows(Rhs[l - 1], j, m, rows)
-            _add_product_of_columns(RdW, Rx, dz)
-            dh, Rdh = like(x, room[l % 2]), like(x, room[2 + l % 2])
-            W_transposed = _weights(transposed, start, dz.shape[1], x.shape[1])
-            V_transposed = _weights(v_transposed, start, dz.shape[1], x.shape[1])
-            product(Rdh, zero, Rdz, 0, W_transposed)
-            product(Rdh, Rdh, dz, 0, V_transposed)
-            product(dh, zero, dz, 0, W_transposed)
-            times_slope_tangent(activation, dh, Rdh, x, Rx)
-            dz, Rdz = dh, Rdh
+def vjp_tangent_block(activation, widths, params, v, block, Rblock, dblock, Rdblock, fresh, Rsums):
+    """(mlp.5) beside (mlp.2): fill dblock and Rdblock from their last lines, and add to the lanes of Rsums."""
+    line, start = lines_of(widths) - widths[-1], len(Rsums)
+    for l in range(len(widths) - 1, 0, -1):
+        n, m = widths[l - 1], widths[l]
+        dz, Rdz, line, start = dblock[line:line + m], Rdblock[line:line + m], line - n - 1, start - (n + 1) * m
+        h, Rh = block[line:line + n + 1], Rblock[line:line + n]
+        dh, Rdh = dblock[line:line + n], Rdblock[line:line + n]
+        dots(Rsums[start:start + (n + 1) * m], fresh, h, Rdz)
+        if l > 1:
+            dots(Rsums[start:start + n * m], False, Rh, dz)
+            product(Rdh, True, params[start:], m, 1, m, Rdz)
+            product(Rdh, False, v[start:], m, 1, m, dz)
+            product(dh, True, params[start:], m, 1, m, dz)
+            times_slope_tangent(activation, dh, Rdh, h[:n], Rh)
 
 
-# --- … over all rows --------------------------------------------------------------------------------------------------
+@helper
+def lines_of(widths):
+    """How many lines a block has."""
+    return widths.sum() + len(widths) - 1
+
+
+@helper
+def enter(lines, x, first, count):
+    """Transpose rows of x into lines of a block, and fill up with zeros. lines (n, R), x (N, n)"""
+    for r in range(count):
+        for j in range(len(lines)):
+            lines[j, r] = x[first + r, j]
+    lines[:, count:] = 0
+
+
+# --- A network over all rows ------------------------------------------------------------------------------------------
 
 
 @compile_kernel
-def _forward(activation, params, hs, rows):
-    y = hs[len(hs) - 1]
+def _forward(activation, widths, params, x, blocks, y):
+    """Fill y, and blocks (M, B, lines, R); of a single one, (1, 1, lines, R), the last is left."""
+    last, R = lines_of(widths) - widths[-1], blocks.shape[3]
     for i in range(len(y)):
-        for n in range(0, y.shape[1], rows):
-            forward_rows(activation, task(params, i), hs, i, n, rows)
+        for b in range(-(-x.shape[1] // R)):
+            block, first, count = blocks[i % len(blocks), b % blocks.shape[1]], b * R, min(R, x.shape[1] - b * R)
+            enter(block[:widths[0]], x[i % len(x)], first, count)
+            forward_block(activation, widths, params[i % len(params)], block)
+            for r in range(count):
+                for j in range(widths[-1]):
+                    y[i, first + r, j] = block[last + j, r]
 
 
 @compile_kernel
-def _vjp(activation, params, hs, dy, dparams, rows):
-    scratch = scratch_for(hs, rows)
+def _vjp(activation, widths, params, blocks, dy, dblock, sums, dparams):
+    """Fill dparams."""
+    last, R = lines_of(widths) - widths[-1], blocks.shape[3]
     for i in range(len(dparams)):
-        transposed = transpose_weights(task(params, i), hs)
-        for n in range(0, dy.shape[1], rows):
-            vjp_rows(activation, transposed, hs, i, n, rows, _rows(dy, i, n, rows), scratch, dparams[i])
+        for b in range(blocks.shape[1]):
+            enter(dblock[last:], dy[i], b * R, min(R, dy.shape[1] - b * R))
+            vjp_block(activation, widths, params[i % len(params)], blocks[i, b], dblock, b == 0, sums)
+        add_lanes(sums, dparams[i])
 
 
-@compile_kernel
-def _jvp(activation, params, hs, v, Rhs, rows):
-    for i in range(len(Rhs[0])):
-        for n in range(0, Rhs[0].shape[1], rows):
-            jvp_rows(activation, task(params, i), hs, task(v, i), i, n, rows, Rhs, i, n)
+def outputs(policy, theta, s):
+    """`GaussianPolicy.mean`: y alone is kept."""
+    y, _ = _all_blocks(policy.mlp, policy.split(theta)[0], s, keep=False)
+    return y if s.ndim == 3 or theta.ndim == 2 else y[0]
 
 
-@compile_kernel
-def _vjp_tangent(activation, params, hs, dy, v, Rhs, Rdy, Rdparams, rows):
-    scratch = scratch_for(hs, rows)
-    for i in range(len(Rdparams)):
-        transposed, v_transposed = transpose_weights(task(params, i), hs), transpose_weights(task(v, i), hs)
-        for n in range(0, dy.shape[1], rows):
-            vjp_tangent_rows(activation, transposed, v_transposed, hs, i, n, rows, _rows(dy, i, n, rows), Rhs, i, n,
-                             _rows(Rdy, i, n, rows), scratch, Rdparams[i])
+def value_and_vjp(laf, psi, x):
+    """`AdvantageNetwork._at`."""
+    y, blocks = _all_blocks(laf.mlp, psi, x, keep=True)
+
+    def vjp(w):
+        dy, dparams = stacked(w[..., None], 3).astype(x.dtype, copy=False), np.empty((len(y), len(psi)), x.dtype)
+        _vjp(NUMBERS[laf.mlp.activation.name], np.array(laf.mlp.sizes), stacked(psi, 2), blocks, dy,
+             np.empty_like(blocks[0, 0]), empty_lanes(len(psi), x.dtype), dparams)
+        return dparams if x.ndim == 3 else dparams[0]
+
+    return y[..., 0] if x.ndim == 3 else y[0, :, 0], vjp
 
 
-# --- The passes as `MLP` has them -------------------------------------------------------------------------------------
+def _all_blocks(mlp, params, x, keep):
+    """(mlp.1) → y (M, N, n_L), and the blocks, or if they are not kept the last one."""
+    x, params = stacked(x, 3), stacked(params, 2)
+    M, N, R = max(len(x), len(params)), x.shape[1], block_rows(x.shape[1], x.dtype)
+    y, blocks = np.empty((M, N, mlp.sizes[-1]), x.dtype), empty_blocks(M, N, mlp.sizes, R, x.dtype, keep)
+    _forward(NUMBERS[mlp.activation.name], np.array(mlp.sizes), params, x, blocks, y)
+    return y, blocks
 
 
-def forward(mlp, params, x):
-    p, xs = stacked(params, 2), stacked(x, 3)
-    hs = empty_layers(max(len(p), len(xs)), xs.shape[1], mlp.sizes[1:], xs.dtype)
-    _forward(NUMBERS[mlp.activation.name], p, (xs, *hs), rows_at_once(mlp, xs))
-    return [x, *as_given(hs, params.ndim == 2 or x.ndim == 3)]
-
-
-def vjp(mlp, params, hs, dy):
-    p, layers, dys = stacked(params, 2), _all_stacked(hs), stacked(dy, 3)
-    dparams = np.zeros((len(layers[-1]), mlp.num_params), dys.dtype)
-    _vjp(NUMBERS[mlp.activation.name], p, layers, dys, dparams, rows_at_once(mlp, dys))
-    return as_given([dparams], hs[-1].ndim == 3)[0]
-
-
-def jvp(mlp, params, hs, v):
-    p, layers, vs = stacked(params, 2), _all_stacked(hs), stacked(v, 2)
-    Rhs = empty_layers(max(len(layers[-1]), len(vs)), layers[0].shape[1], mlp.sizes[1:], layers[0].dtype)
-    _jvp(NUMBERS[mlp.activation.name], p, layers, vs, tuple(Rhs), rows_at_once(mlp, layers[0]))
-    return [None, *as_given(Rhs, hs[-1].ndim == 3 or v.ndim == 2)]
-
-
-def vjp_tangent(mlp, params, hs, dy, v, Rhs, Rdy):
-    p, layers, dys, vs = stacked(params, 2), _all_stacked(hs), stacked(dy, 3), stacked(v, 2)
-    Rlayers, Rdys = _all_stacked(Rhs[1:]), stacked(Rdy, 3)
-    Rdparams = np.zeros((len(Rlayers[-1]), mlp.num_params), dys.dtype)
-    _vjp_tangent(NUMBERS[mlp.activation.name], p, layers, dys, vs, Rlayers, Rdys, Rdparams, rows_at_once(mlp, dys))
-    return as_given([Rdparams], Rhs[-1].ndim == 3)[0]
+# --- Arrays for the passes --------------------------------------------------------------------------------------------
 
 
 def stacked(x, ndim):
-    """With an axis of tasks, in the layout that the passes take."""
+    """With an axis of tasks, and in C order."""
     x = x if x.ndim == ndim else x[None]
     return x if x.flags.carray else np.array(x, order="C")
 
 
-def _all_stacked(hs):
-    return tuple([stacked(h, 3) for h in hs])
+def block_rows(N, dtype):
+    """R for N rows: as few blocks as there can be, equally full, of whole vectors."""
+    step = VECTOR_BYTES // np.dtype(dtype).itemsize
+    parts = max(1, -(-N // MOST_ROWS))
+    return max(1, -(-N // (parts * step))) * step
 
 
-def as_given(arrays, stacked):
-    """Without the axis of tasks, if what they come from had none."""
-    return arrays if stacked else [x[0] for x in arrays]
+def empty_blocks(M, N, sizes, R, dtype, keep=True, more=0):
+    """Room for the blocks of M tasks of N rows, or for a single one; each with `more` lines behind the last layer."""
+    tasks, parts = (M, -(-N // R)) if keep else (1, 1)
+    return aligned((tasks, parts, sum(sizes) + len(sizes) - 1 + more, R), dtype)
 
 
-def rows_at_once(mlp, x):
-    """Equal parts of the rows of x, small enough for those of the widest layer to stay in the nearest cache."""
-    rows, most = x.shape[1], max(TILE_ROWS, CACHED_BYTES // (x.itemsize * max(mlp.sizes)))
-    parts = max(1, -(-rows // most))
-    return max(1, -(-rows // (parts * TILE_ROWS))) * TILE_ROWS
+def empty_lanes(num_params, dtype):
+    """Room for the sums of a gradient, lane by lane: (P, lanes)."""
+    return aligned((num_params, VECTOR_BYTES // np.dtype(dtype).itemsize), dtype)
 
 
-def empty_layers(tasks, rows, widths, dtype):
-    """Room for layers, in one piece: from some megabytes on, that comes in large pages, and much sooner."""
-    room = np.empty(tasks * rows * sum(widths), dtype)
-    layers, start = [], 0
-    for n in widths:
-        end = start + tasks * rows * n
-        layers.append(room[start:end].reshape(tasks, rows, n))
-        start = end
-    return layers
-
-
-# --- Parts of the passes ----------------------------------------------------------------------------------------------
-
-
-@helper
-def _widest(hs):
-    widest = 1
-    for h in hs:
-        widest = max(widest, h.shape[2])
-    return widest
-
-
-@helper
-def scratch_for(hs, rows):
-    """A row of zeros, and room for four times `rows` of the widest layer."""
-    return np.zeros((1, _widest(hs)), hs[0].dtype), np.empty((4, rows * _widest(hs)), hs[0].dtype)
-
-
-@helper
-def task(params, i):
-    return params[i % len(params)]
-
-
-@helper
-def _rows(h, i, n, rows):
-    return h[i % len(h)][n:n + rows]
-
-
-@helper
-def like(x, room):
-    return room[:x.size].reshape(x.shape)
-
-
-@helper
-def _layer(params, start, n, m):
-    """W (n, m) and b (1, m), which begin at `start`, and where they end."""
-    end = start + n * m
-    return _weights(params, start, n, m), params[end:end + m].reshape(1, m), end + m
-
-
-@helper
-def _weights(params, start, n, m):
-    return params[start:start + n * m].reshape(n, m)
-
-
-@helper
-def transpose_weights(params, hs):
-    """The parameters with each W replaced by Wᵀ."""
-    transposed, start = params.copy(), 0
-    for l in range(len(hs) - 1):
-        n, m = hs[l].shape[2], hs[l + 1].shape[2]
-        W, _, end = _layer(params, start, n, m)
-        _weights(transposed, start, m, n)[:] = W.T
-        start = end
-    return transposed
-
-
-@helper
-def _add_gradient(dW, db, x, dz):
-    """dW += xᵀ dz,  db += Σ_n dz_n"""
-    _add_product_of_columns(dW, x, dz)
-    product(db, db, np.ones((1, len(dz)), dz.dtype), 0, dz)
-
-
-@helper
-def _add_product_of_columns(C, A, B):
-    """C += Aᵀ B"""
-    if B.shape[1] < A.shape[1]:  # vectors run along the wider of the two
-        transposed = np.zeros((B.shape[1], A.shape[1]), C.dtype)
-        product(transposed, transposed, B, 1, A)
-        C += transposed.T
-    else:
-        product(C, C, A, 1, B)
+def aligned(shape, dtype):
+    """An empty array that begins at a whole vector: sums of gradients take a tenth less time then."""
+    count, per_vector = int(np.prod(shape)), VECTOR_BYTES // np.dtype(dtype).itemsize
+    room = np.empty(count + per_vector, dtype)
+    start = -room.ctypes.data % VECTOR_BYTES // room.itemsize
+    return room[start:start + count].reshape(shape)

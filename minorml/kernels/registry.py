@@ -13,6 +13,7 @@ stay NaN and sums must keep their order.
 
 import functools
 import hashlib
+import inspect
 import warnings
 from pathlib import Path
 
@@ -80,7 +81,9 @@ def served_by(kernel, where=lambda *args: True):
         KERNELS[formula.__name__] = (formula, kernel)
 
         @functools.wraps(formula)
-        def dispatch(*args):
+        def dispatch(*args, **named):
+            if named:
+                args = inspect.signature(formula).bind(*args, **named).args
             return (kernel if _fast(args) and where(*args) else formula)(*args)
 
         return formula if numba.config.DISABLE_JIT else dispatch

@@ -1,35 +1,36 @@
 """A surrogate loss and its derivatives, compiled: `differentiate` of `minorml/surrogate.py`, and its `along`.
 
-A cacheful of rows at a time goes up the policy's network, through the Gaussian and the surrogate, and down again. The
-layers are kept only where second derivatives will be asked for.
+One block of rows after the other goes up the policy's network, through the Gaussian and the surrogate, and down again.
+`minorml/kernels/network.py` explains blocks. Here a block has U + 1 more lines, for e of (gaussian.1) and for the slope
+of each row. All blocks are kept only where second derivatives will be asked for.
 """
 
 import numpy as np
 
 from .activation import NUMBERS
 from .network import (
-    as_given,
-    empty_layers,
-    forward_rows,
-    jvp_rows,
-    like,
-    rows_at_once,
-    scratch_for,
+    aligned,
+    block_rows,
+    empty_blocks,
+    empty_lanes,
+    enter,
+    forward_block,
+    jvp_block,
+    lines_of,
     stacked,
-    task,
-    transpose_weights,
-    vjp_rows,
-    vjp_tangent_rows,
+    vjp_block,
+    vjp_tangent_block,
 )
 from .registry import compile_kernel, helper  # every function that is compiled has a name of its own
+from .tile import add_lanes
 
-LOG, RATIO, CLIPPED, NONE = range(4)
+LOG, RATIO, CLIPPED, NONE, WEIGHTED = range(5)
 FORMS = {}  # form of `minorml/surrogate.py` → its number here
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
 def compiled_as(number):
-    """Decorator of a form that `_row` computes too, under this number."""
+    """Decorator of a form that `_rows` computes too, under this number."""
     def decorate(form):
         FORMS[form] = number
         return form
@@ -38,111 +39,139 @@ def compiled_as(number):
 
 
 @helper
-def _row(form, clip, x, advantage, old, N):
-    """ℓ, ∂ℓ/∂x and ∂²ℓ/∂x∂A of one row: (surrogate.4)–(surrogate.6)."""
-    if form == LOG:
-        return advantage / N * x, advantage / N, 1 / N
-    if form == NONE:
-        return 0.0, 0.0, 0.0
-    r = np.exp(x - old)
-    if form == CLIPPED:
-        if advantage >= 0 and r > 1 + clip:
-            return -advantage * (1 + clip) / N, 0.0, 0.0
-        if not advantage >= 0 and r < 1 - clip:
-            return -advantage * (1 - clip) / N, 0.0, 0.0
-    return -advantage * r / N, -advantage * r / N, -r / N
+def _rows(form, clip, N, x, A, old, loss, slope, dslope_dA):
+    """ℓ, ∂ℓ/∂x and ∂²ℓ/∂x∂A of R rows: (surrogate.4)–(surrogate.6). WEIGHTED is ℓ = A x."""
+    number = x.dtype.type
+    if form == LOG or form == WEIGHTED:
+        n = number(1 if form == WEIGHTED else N)
+        for r in range(len(x)):
+            slope[r] = A[r] / n
+            loss[r] = slope[r] * x[r]
+        dslope_dA[:] = number(1) / n
+    elif form == NONE:
+        loss[:], slope[:], dslope_dA[:] = 0, 0, 0
+    else:
+        low, high, n = number(1 - clip), number(1 + clip), number(N)
+        for r in range(len(x)):
+            ratio = np.exp(x[r] - old[r])
+            bound = high if A[r] >= 0 else low
+            outside = form == CLIPPED and (ratio > bound if A[r] >= 0 else ratio < bound)
+            dslope_dA[r] = 0 if outside else -ratio / n
+            slope[r] = A[r] * dslope_dA[r]
+            loss[r] = -A[r] * bound / n if outside else slope[r]
 
 
 @compile_kernel
-def _differentiate(form, clip, activation, theta, hs, s, a, advantages, old, at_this_theta, kept, rows,
-                   e, slope, dslope_dA, loss, gradient):
-    """Fill the last five. hs, e: layers of all rows if `kept`, else room for `rows` of them."""
-    M, N, U = a.shape
-    scratch = scratch_for(hs, rows)
-    dmean_room, dlog_std = np.empty(rows * U, a.dtype), np.empty(U)
+def _differentiate(form, clip, activation, widths, theta, s, a, advantages, old, at_this_theta, blocks, dblock, rows,
+                   sums, loss, gradient, dslope_dA):
+    """Fill the last three, and blocks (M, B, lines, R), or one after the other into a single one."""
+    (M, N, U), (L, R) = a.shape, (lines_of(widths), blocks.shape[3])
+    x, A, before, losses, dslopes = rows[0], rows[1], rows[2], rows[3], rows[4]
+    dmean, dlog_std, half, one = dblock[L - U:L], np.empty(U), a.dtype.type(0.5), a.dtype.type(1)
     for i in range(M):
-        weights, log_std = task(theta, i)[:theta.shape[1] - U], task(theta, i)[theta.shape[1] - U:]
-        transposed, per_std = transpose_weights(weights, hs), np.exp(-log_std)
-        constant = U * HALF_LOG_2PI + log_std.sum()
-        total, dlog_std[:] = 0.0, 0.0
-        for n in range(0, N, rows):
-            count = min(rows, N - n)
-            j, m = (i, n) if kept else (0, 0)
-            hs[0][j, m:m + count] = s[i, n:n + count]
-            forward_rows(activation, weights, hs, j, m, count)
-            mean = hs[len(hs) - 1][j, m:m + count]
-            dmean = like(mean, dmean_room)
+        params, log_std = theta[i % len(theta)][:-U], theta[i % len(theta)][-U:]
+        per_std = np.exp(-log_std)
+        constant, total, dlog_std[:] = -log_std.sum() - U * HALF_LOG_2PI, 0.0, 0.0
+        for b in range(-(-N // R)):
+            block, first, count = blocks[i % len(blocks), b % blocks.shape[1]], b * R, min(R, N - b * R)
+            mean, e, slope = block[L - U:L], block[L:L + U], block[L + U]
+            enter(block[:widths[0]], s[i], first, count)
+            enter(e, a[i], first, count)
+            forward_block(activation, widths, params, block)
+            x[:] = constant
+            for u in range(U):
+                for r in range(R):
+                    e[u, r] = (e[u, r] - mean[u, r]) * per_std[u]  # (gaussian.1)
+                    x[r] -= half * e[u, r] * e[u, r]  # (gaussian.2)
+            A[:count], A[count:] = advantages[i, first:first + count], 0
+            before[:] = x
+            if not at_this_theta:
+                before[:count] = old[i, first:first + count]
+            _rows(form, clip, N, x, A, before, losses, slope, dslopes)
+            e[:, count:], slope[count:] = 0, 0  # the rows that fill up the block
+            dslope_dA[i, first:first + count] = dslopes[:count]
             for r in range(count):
-                q, x = n + r, -constant
-                for u in range(U):
-                    e[j, m + r, u] = (a[i, q, u] - mean[r, u]) * per_std[u]  # (gaussian.1)
-                    x -= 0.5 * e[j, m + r, u]**2  # (gaussian.2)
-                row_loss, row_slope, dslope_dA[i, q] = _row(form, clip, x, advantages[i, q],
-                                                        x if at_this_theta else old[i, q], N)
-                slope[i, q] = row_slope
-                total += row_loss
-                for u in range(U):  # (gaussian.3)
-                    dmean[r, u] = row_slope * e[j, m + r, u] * per_std[u]
-                    dlog_std[u] += row_slope * (e[j, m + r, u]**2 - 1)
-            vjp_rows(activation, transposed, hs, j, m, count, dmean, scratch, gradient[i, :len(weights)])
-        loss[i], gradient[i, len(weights):] = total, dlog_std
+                total += losses[r]
+            for u in range(U):  # (gaussian.3)
+                dlog_std_u = 0.0
+                for r in range(R):
+                    dmean[u, r] = slope[r] * e[u, r] * per_std[u]
+                    dlog_std_u += slope[r] * (e[u, r] * e[u, r] - one)
+                dlog_std[u] += dlog_std_u
+            vjp_block(activation, widths, params, block, dblock, b == 0, sums)
+        add_lanes(sums, gradient[i, :-U])
+        loss[i], gradient[i, -U:] = total, dlog_std
 
 
 @compile_kernel
-def _differentiate_along(curved, activation, theta, hs, e, slope, v, rows, Rhs, Rx, Rgradient):
-    """Fill Rx and Rgradient. Rhs: room for `rows` of the layers; curved: whether ∂²ℓ/∂x² is the slope, or 0"""
-    M, N, U = e.shape
-    P = theta.shape[1] - U
-    scratch = scratch_for(hs, rows)
-    room, Rdlog_std = np.empty((2, rows * U), e.dtype), np.empty(U)
+def _differentiate_along(curved, activation, widths, theta, blocks, v, room, sums, Rx, Rgradient):
+    """Fill Rx and Rgradient. room : three blocks; curved : whether ∂²ℓ/∂x² is the slope, or 0"""
+    (M, N), (L, R), U = Rx.shape, (lines_of(widths), blocks.shape[3]), blocks.shape[2] - lines_of(widths) - 1
+    Rblock, dblock, Rdblock = room[0], room[1], room[2]
+    Rmean, dmean, Rdmean, Rdlog_std = Rblock[L - U:L], dblock[L - U:L], Rdblock[L - U:L], np.empty(U)
+    Re, Rx_block, zero = Rblock[L:L + U], Rblock[L + U], v.dtype.type(0)
     for i in range(M):
-        weights, per_std = task(theta, i)[:P], np.exp(-task(theta, i)[P:])
-        direction, Rlog_std = v[i, :P], v[i, P:]
-        transposed, v_transposed = transpose_weights(weights, hs), transpose_weights(direction, hs)
+        params, per_std = theta[i % len(theta)][:-U], np.exp(-theta[i % len(theta)][-U:])
+        direction, Rlog_std = v[i % len(v)][:-U], v[i % len(v)][-U:]
         Rdlog_std[:] = 0.0
-        for n in range(0, N, rows):
-            count = min(rows, N - n)
-            jvp_rows(activation, weights, hs, direction, i, n, count, Rhs, 0, 0)
-            Rmean = Rhs[len(Rhs) - 1][0, :count]
-            dmean, Rdmean = like(Rmean, room[0]), like(Rmean, room[1])
-            for r in range(count):
-                q, w, Rx_row = n + r, slope[i, n + r], 0.0
-                for u in range(U):  # (gaussian.4)
-                    Re = -Rmean[r, u] * per_std[u] - e[i, q, u] * Rlog_std[u]
-                    Rx_row -= e[i, q, u] * Re + Rlog_std[u]
-                Rw = w * Rx_row if curved else 0.0  # (surrogate.3)
-                for u in range(U):  # (gaussian.5)
-                    Re = -Rmean[r, u] * per_std[u] - e[i, q, u] * Rlog_std[u]
-                    Rwe = Rw * e[i, q, u] + w * Re
-                    dmean[r, u] = w * e[i, q, u] * per_std[u]
-                    Rdmean[r, u] = (Rwe - w * e[i, q, u] * Rlog_std[u]) * per_std[u]
-                    Rdlog_std[u] += Rwe * e[i, q, u] + w * e[i, q, u] * Re - Rw
-                Rx[i, q] = Rx_row
-            vjp_tangent_rows(activation, transposed, v_transposed, hs, i, n, count, dmean, Rhs, 0, 0, Rdmean, scratch,
-                             Rgradient[i, :P])
-        Rgradient[i, P:] = Rdlog_std
+        for b in range(blocks.shape[1]):
+            block, first, count = blocks[i, b], b * R, min(R, N - b * R)
+            e, slope = block[L:L + U], block[L + U]
+            jvp_block(activation, widths, params, direction, block, Rblock)
+            Rx_block[:] = 0
+            for u in range(U):  # (gaussian.4)
+                for r in range(R):
+                    Re[u, r] = -Rmean[u, r] * per_std[u] - e[u, r] * Rlog_std[u]
+                    Rx_block[r] -= e[u, r] * Re[u, r] + Rlog_std[u]
+            Rx[i, first:first + count] = Rx_block[:count]
+            for u in range(U):  # (gaussian.5), with the slope's own tangent of (surrogate.3)
+                for r in range(R):
+                    w = slope[r]
+                    Rw = w * Rx_block[r] if curved else zero
+                    Rwe = Rw * e[u, r] + w * Re[u, r]
+                    dmean[u, r] = w * e[u, r] * per_std[u]
+                    Rdmean[u, r] = (Rwe - w * e[u, r] * Rlog_std[u]) * per_std[u]
+                    Rdlog_std[u] += Rwe * e[u, r] + w * e[u, r] * Re[u, r] - Rw
+            vjp_tangent_block(activation, widths, params, direction, block, Rblock, dblock, Rdblock, b == 0, sums)
+        add_lanes(sums, Rgradient[i, :-U])
+        Rgradient[i, -U:] = Rdlog_std
 
 
 def differentiate(form, policy, theta, batch, advantages, twice, *clip):
-    policy.check(theta, batch.states, batch.actions)
-    s, a, A, thetas = stacked(batch.states, 3), stacked(batch.actions, 3), stacked(advantages, 2), stacked(theta, 2)
-    own = batch.log_probs is None
-    old = A if own else stacked(batch.log_probs, 2)
-    mlp, (M, N, U), number, given = policy.mlp, a.shape, FORMS[form], batch.states.ndim == 3
-    rows = rows_at_once(mlp, s)
-    hs = tuple(empty_layers(*((M, N) if twice else (1, rows)), mlp.sizes, s.dtype))
-    e = np.empty((M, N, U) if twice else (1, rows, U), s.dtype)
-    slope, dslope_dA, loss = np.empty((M, N), s.dtype), np.empty((M, N), s.dtype), np.empty(M, s.dtype)
-    gradient = np.zeros((M, policy.num_params), s.dtype)
-    _differentiate(number, float(clip[0]) if clip else 0.0, NUMBERS[mlp.activation.name], thetas, hs, s, a, A, old, own,
-                   twice, rows, e, slope, dslope_dA, loss, gradient)
+    """`differentiate` of `minorml/surrogate.py`."""
+    s, a, old = batch.states, batch.actions, batch.log_probs
+    return _surrogate(FORMS[form], policy, theta, s, a, advantages, old, twice, *clip)
+
+
+def _surrogate(form, policy, theta, states, actions, advantages, old, twice, clip=0.0):
+    policy.check(theta, states, actions)
+    s, a, A, thetas = stacked(states, 3), stacked(actions, 3), stacked(advantages, 2), stacked(theta, 2)
+    (M, N, U), P, dtype, mlp = a.shape, policy.num_params, a.dtype, policy.mlp
+    activation, widths, R = NUMBERS[mlp.activation.name], np.array(mlp.sizes), block_rows(N, dtype)
+    blocks = empty_blocks(M, N, mlp.sizes, R, dtype, keep=twice, more=U + 1)
+    loss, gradient, dslope_dA = np.empty(M, dtype), np.empty((M, P), dtype), np.empty((M, N), dtype)
+    _differentiate(form, clip, activation, widths, thetas, s, a, A, A if old is None else stacked(old, 2), old is None,
+                   blocks, aligned(blocks.shape[2:], dtype), aligned((5, R), dtype),
+                   empty_lanes(mlp.num_params, dtype), loss, gradient, dslope_dA)
 
     def along(v):
-        Rhs = tuple(empty_layers(1, rows, mlp.sizes[1:], s.dtype))
-        vs, Rx, Rgradient = np.empty_like(gradient), np.empty_like(slope), np.zeros_like(gradient)
-        vs[:] = v
-        _differentiate_along(number != LOG, NUMBERS[mlp.activation.name], thetas, hs, e, slope, vs, rows, Rhs, Rx,
-                             Rgradient)
-        return as_given([Rx, Rgradient], given)
+        Rx, Rgradient = np.empty((M, N), dtype), np.empty((M, P), dtype)
+        _differentiate_along(form not in (LOG, WEIGHTED), activation, widths, thetas, blocks,
+                             stacked(v, 2).astype(dtype, copy=False), aligned((3, *blocks.shape[2:]), dtype),
+                             empty_lanes(mlp.num_params, dtype), Rx, Rgradient)
+        return (Rx, Rgradient) if actions.ndim == 3 else (Rx[0], Rgradient[0])
 
-    return *as_given([loss, gradient, dslope_dA], given), along if twice else None
+    results = (loss, gradient, dslope_dA) if actions.ndim == 3 else (loss[0], gradient[0], dslope_dA[0])
+    return (*results, along if twice else None)
+
+
+def vjp(policy, theta, s, a, w):
+    """`GaussianPolicy.vjp`."""
+    policy.check(theta, s, a, w)
+    return _surrogate(WEIGHTED, policy, theta, s, a, w, None, twice=False)[1]
+
+
+def hvp(policy, theta, s, a, w, v):
+    """`GaussianPolicy.hvp`."""
+    policy.check(theta, s, a, w, v)
+    return _surrogate(WEIGHTED, policy, theta, s, a, w, None, twice=True)[-1](v)[1]

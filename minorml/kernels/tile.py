@@ -1,10 +1,10 @@
-"""C = S + A B for matrices of which one is small, with its sums in registers.
+"""Products of small matrices, in tiles whose sums stay in vector registers from the first term to the last.
 
-Layers some 50 wide are too small for BLAS: it copies both factors to where it wants them, which costs as much as it
-gains. Here both are read where they lie, and the sums of a tile of C stay in registers from the first term to the
-last. Numba has no vectors, so the tile is written in the compiler's intermediate language.
+    product   C[i:i+I, j:j+J] += Σ_k A[i:i+I, k] B[k, j:j+J]                  numbers of A times vectors of B
+    dots      C[i:i+I, j:j+J] += Σ_k x[i:i+I, k:k+lanes] y[j:j+J, k:k+lanes]  vectors times vectors
 
-Numba's on-disk cache of what calls this does not notice a change here: after one, remove `__pycache__`.
+A dot keeps one sum for each lane of a vector, and `add_lanes` adds them up at the very end. Numba has no vectors, so
+the tiles are written in the compiler's intermediate language.
 """
 
 import llvmlite.binding
@@ -16,129 +16,185 @@ from numba.extending import intrinsic
 
 from .registry import helper
 
-# bytes of a vector register; rows and vectors of a tile, which with a row of B and a number of A fill the registers
-VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = (
-    (64, 6, 4) if llvmlite.binding.get_host_cpu_features().get("avx512f") else (32, 4, 3))
+# The bytes of a vector register, and a tile that fills the registers: with AVX-512 there are 32 of them, elsewhere 16.
+VECTOR_BYTES, TALLEST, WIDEST = (64, 6, 4) if llvmlite.binding.get_host_cpu_features().get("avx512f") else (32, 4, 2)
 
 
-def _tile(rows, vectors):
-    """C[i:i+rows, j:j+vectors] = S[…] + A[i:i+rows] B[:, j:j+vectors], as an intrinsic, for columns that C has.
+class _Vectors:
+    """Code on vectors of the numbers that arrays hold. `args`: pointers in place of arrays, else 64-bit integers."""
 
-    step : how far from row to row of S, 1 or 0; the other arguments are those of `product`
-    """
+    def __init__(self, context, builder, signature, args):
+        self.builder = builder
+        self.number = context.get_data_type(signature.args[0].dtype)
+        self.bytes = signature.args[0].dtype.bitwidth // 8
+        self.lanes = VECTOR_BYTES // self.bytes
+        self.type = ir.VectorType(self.number, self.lanes)
+        self.args = [context.make_array(kind)(context, builder, x).data if isinstance(kind, types.Array) else x
+                     for kind, x in zip(signature.args, args)]
+
+    def sum(self, *terms):
+        """An index, from numbers and (factor, factor)."""
+        total = ir.IntType(64)(0)
+        for term in terms:
+            x, y = term if isinstance(term, tuple) else (term, 1)
+            x, y = (n if isinstance(n, ir.Value) else ir.IntType(64)(n) for n in (x, y))
+            total = self.builder.add(total, self.builder.mul(x, y))
+        return total
+
+    def vector(self, data, *terms):
+        """Where the vector is that begins at data[Σ terms]."""
+        return self.builder.bitcast(self.builder.gep(data, [self.sum(*terms)]), self.type.as_pointer())
+
+    def load(self, data, *terms):
+        return self.builder.load(self.vector(data, *terms), align=self.bytes)
+
+    def broadcast(self, data, *terms):
+        """data[Σ terms] in all lanes."""
+        number, nothing = self.builder.load(self.builder.gep(data, [self.sum(*terms)])), self.type(ir.Undefined)
+        first = self.builder.insert_element(nothing, number, ir.IntType(32)(0))
+        return self.builder.shuffle_vector(first, nothing, ir.VectorType(ir.IntType(32), self.lanes)([0] * self.lanes))
+
+    def call(self, name, result, *arguments):
+        kind = ir.FunctionType(result, [x.type for x in arguments])
+        name = f"llvm.{name}.v{self.lanes}f{8 * self.bytes}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
+
+    def add_products(self, places, fresh, count, step, lefts, rights):
+        """For k = 0, step, … below count add left · right to `places`, row by row; if `fresh`, they begin with 0."""
+        builder, int64 = self.builder, ir.IntType(64)
+        fresh, zero = builder.icmp_signed("!=", fresh, int64(0)), self.type([0.0] * self.lanes)
+        before = [builder.select(fresh, zero, builder.load(place, align=self.bytes)) for place in places]
+        start, test, term, end = builder.block, *(builder.append_basic_block(name) for name in ("test", "term", "end"))
+        builder.branch(test)
+        builder.position_at_end(test)
+        k, *sums = builder.phi(int64), *(builder.phi(self.type) for _ in places)
+        builder.cbranch(builder.icmp_signed("<", k, count), term, end)
+        builder.position_at_end(term)
+        right = rights(k)
+        pairs = [(x, y) for x in lefts(k) for y in right]
+        after = [self.call("fmuladd", self.type, x, y, total) for (x, y), total in zip(pairs, sums)]
+        for variable, first, following in zip([k, *sums], [int64(0), *before], [self.sum(k, step), *after]):
+            variable.add_incoming(first, start)
+            variable.add_incoming(following, term)
+        builder.branch(test)
+        builder.position_at_end(end)
+        for total, place in zip(sums, places):
+            builder.store(total, place, align=self.bytes)
+
+
+def _product_tile(height, width):
     @intrinsic
-    def tile(typing_context, C, i, j, S, step, A, across, B):
+    def tile(typing_context, C, i, j, fresh, A, row_step, term_step, terms, B, columns):
+        """`height` rows and `width` vectors of C; the other arguments are those of `product`."""
         def emit(context, builder, signature, args):
-            C, S, A, B = (context.make_array(signature.args[n])(context, builder, args[n]) for n in (0, 3, 5, 7))
-            _, i, j, _, step, _, across, _ = args
-            number = context.get_data_type(signature.args[0].dtype)
-            size = signature.args[0].dtype.bitwidth // 8
-            lanes = VECTOR_BYTES // size
-            int32, int64 = ir.IntType(32), ir.IntType(64)
-            vector = ir.VectorType(number, lanes)
-
-            def call(name, result, *arguments):
-                kind = ir.FunctionType(result, [x.type for x in arguments])
-                return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}"), arguments)
-
-            def in_all_lanes(x):
-                nothing = ir.VectorType(x.type, lanes)(ir.Undefined)
-                first = builder.insert_element(nothing, x, int32(0))
-                return builder.shuffle_vector(first, nothing, ir.VectorType(int32, lanes)([0] * lanes))
-
-            def place(array, row, column):
-                """Where array[row, column] is."""
-                shape, strides = (cgutils.unpack_tuple(builder, x) for x in (array.shape, array.strides))
-                return cgutils.get_item_pointer2(context, builder, array.data, shape, strides, "C", [row, column])
-
-            def of_A(row, k):
-                other_way = builder.icmp_signed("!=", across, int64(0))
-                return builder.load(place(A, builder.select(other_way, k, row), builder.select(other_way, row, k)))
-
-            def row_of_vectors(array, row):
-                return [builder.bitcast(place(array, row, builder.add(j, int64(v * lanes))), vector.as_pointer())
-                        for v in range(vectors)]
-
-            # The tile of C, and which of its columns exist.
-            columns = builder.sub(cgutils.unpack_tuple(builder, C.shape)[1], j)
-            exists = [builder.icmp_signed("<", ir.VectorType(int64, lanes)(list(range(v * lanes, (v + 1) * lanes))),
-                                          in_all_lanes(columns)) for v in range(vectors)]
-            kind = f"v{lanes}f{8 * size}"
-
-            def load_row(array, row):
-                return [call(f"masked.load.{kind}.p0", vector, place, int32(size), mask, vector([0.0] * lanes))
-                        for place, mask in zip(row_of_vectors(array, row), exists)]
-
-            numbers = [builder.add(i, int64(r)) for r in range(rows)]
-            before = [value for row in numbers for value in load_row(S, builder.mul(row, step))]
-
-            # for k in range(K): sums += A[i:i+rows, k] ⊗ B[k, j:j+vectors]
-            start, blocks = builder.block, [builder.append_basic_block(name) for name in ("test", "term", "end")]
-            test, term, end = blocks
-            builder.branch(test)
-            builder.position_at_end(test)
-            loop = [builder.phi(int64), *(builder.phi(vector) for _ in before)]
-            k, *sums = loop
-            builder.cbranch(builder.icmp_signed("<", k, cgutils.unpack_tuple(builder, B.shape)[0]), term, end)
-            builder.position_at_end(term)
-            b = load_row(B, k)
-            a = [in_all_lanes(of_A(row, k)) for row in numbers]
-            after = [call(f"fmuladd.{kind}", vector, x, y, total) for (x, y), total in zip(
-                ((x, y) for x in a for y in b), sums)]
-            for variable, first, following in zip(loop, [int64(0), *before], [builder.add(k, int64(1)), *after]):
-                variable.add_incoming(first, start)
-                variable.add_incoming(following, term)
-            builder.branch(test)
-            builder.position_at_end(end)
-
-            places = [place for row in numbers for place in row_of_vectors(C, row)]
-            for value, place, mask in zip(sums, places, exists * rows):
-                call(f"masked.store.{kind}.p0", ir.VoidType(), value, place, int32(size), mask)
+            code = _Vectors(context, builder, signature, args)
+            C, i, j, fresh, A, row_step, term_step, terms, B, columns = code.args
+            rows, steps = [code.sum(i, r) for r in range(height)], [v * code.lanes for v in range(width)]
+            code.add_products(
+                [code.vector(C, (row, columns), j, step) for row in rows for step in steps], fresh, terms, 1,
+                lambda k: [code.broadcast(A, (row, row_step), (k, term_step)) for row in rows],
+                lambda k: [code.load(B, (k, columns), j, step) for step in steps])
             return context.get_dummy_value()
 
-        return types.void(C, i, j, S, step, A, across, B), emit
+        return types.void(C, i, j, fresh, A, row_step, term_step, terms, B, columns), emit
 
     return tile
 
 
-def _panel(vectors):
-    """C[:, j:j+vectors] = S[…] + A B[:, j:j+vectors], in tiles, and row by row what rows are left."""
-    tile, row = _tile(TILE_ROWS, vectors), _tile(1, vectors)
+def _dots_tile(height, width):
+    @intrinsic
+    def tile(typing_context, C, i, j, fresh, x, y, J, R):
+        """`height` rows and `width` columns of C (I, J, lanes); rows of x and y have R numbers."""
+        def emit(context, builder, signature, args):
+            code = _Vectors(context, builder, signature, args)
+            C, i, j, fresh, x, y, J, R = code.args
+            ours, theirs = ([code.sum(n, r) for r in range(count)] for n, count in ((i, height), (j, width)))
+            place = [code.vector(C, (code.sum((m, J), n), code.lanes)) for m in ours for n in theirs]
+            code.add_products(place, fresh, R, code.lanes, lambda k: [code.load(x, (m, R), k) for m in ours],
+                              lambda k: [code.load(y, (n, R), k) for n in theirs])
+            return context.get_dummy_value()
 
-    def panel(C, j, S, step, A, across, B):
-        whole = len(C) - len(C) % TILE_ROWS
-        for i in range(0, whole, TILE_ROWS):
-            tile(C, i, j, S, step, A, across, B)
-        for i in range(whole, len(C)):
-            row(C, i, j, S, step, A, across, B)
+        return types.void(C, i, j, fresh, x, y, J, R), emit
 
-    # Code that was compiled in different processes, and loaded into one, is linked by name: by the same name, panels of
-    # different widths would be taken for each other.
-    panel.__qualname__ = f"panel_of_{vectors}"
-    return helper(panel)
+    return tile
 
 
-_panel_1, _panel_3, _panel_4 = (_panel(vectors) for vectors in (1, 3, 4))
+@intrinsic
+def _sum_of_lanes(typing_context, sums, p):
+    """The sum over the lanes of sums[p]: halves are added until one number is left."""
+    def emit(context, builder, signature, args):
+        code = _Vectors(context, builder, signature, args)
+        data, p = code.args
+        value, count = code.load(data, (p, code.lanes)), code.lanes
+        while count > 1:
+            count //= 2
+            halves = [ir.VectorType(ir.IntType(32), count)(list(range(n, n + count))) for n in (0, count)]
+            value = builder.fadd(*(builder.shuffle_vector(value, value, half) for half in halves))
+        return builder.extract_element(value, ir.IntType(32)(0))
+
+    return sums.dtype(sums, p), emit
+
+
+_product_tall, _product_flat, _product_tall_1, _product_flat_1 = (
+    _product_tile(height, width) for width in (WIDEST, 1) for height in (TALLEST, 1))
+_dots_tall, _dots_flat, _dots_tall_1, _dots_flat_1 = (
+    _dots_tile(height, width) for width in (WIDEST, 1) for height in (TALLEST, 1))
 
 
 @helper
-def product(C, S, A, across, B):
-    """C = S + A B: (I, J), (I, K), (K, J), all in C order; S may have one row, which is added to all.
+def product(C, fresh, A, row_step, term_step, terms, B):
+    """C += A B, or C = A B if `fresh`. C (I, R) and B (terms, R), R of whole vectors.
 
-    across : 1 if A is given as its transpose, (K, I), else 0
+    A is flat: A[i, k] is its number i · row_step + k · term_step, so that it may be a matrix or its transpose.
     """
-    step, across = np.intp(len(S) > 1), np.intp(across)  # numbers, for which nothing is compiled anew
-    lanes = VECTOR_BYTES // C.itemsize
-    for j in range(0, C.shape[1], TILE_VECTORS * lanes):
-        columns = C.shape[1] - j
-        if columns <= lanes:
-            _panel_1(C, j, S, step, A, across, B)
-        elif columns <= 3 * lanes or TILE_VECTORS == 3:
-            _panel_3(C, j, S, step, A, across, B)
-        else:
-            _panel_4(C, j, S, step, A, across, B)
+    (rows, columns), lanes = C.shape, VECTOR_BYTES // C.itemsize
+    fresh, row_step, term_step, terms = np.intp(fresh), np.intp(row_step), np.intp(term_step), np.intp(terms)
+    tall, wide = rows - rows % TALLEST, columns - columns % (WIDEST * lanes)
+    for j in range(0, wide, WIDEST * lanes):
+        for i in range(0, tall, TALLEST):
+            _product_tall(C, i, j, fresh, A, row_step, term_step, terms, B, columns)
+        for i in range(tall, rows):
+            _product_flat(C, i, j, fresh, A, row_step, term_step, terms, B, columns)
+    for j in range(wide, columns, lanes):
+        for i in range(0, tall, TALLEST):
+            _product_tall_1(C, i, j, fresh, A, row_step, term_step, terms, B, columns)
+        for i in range(tall, rows):
+            _product_flat_1(C, i, j, fresh, A, row_step, term_step, terms, B, columns)
+
+
+@helper
+def dots(C, fresh, x, y):
+    """C += x yᵀ, or C = x yᵀ if `fresh`, lane by lane. C (I · J, lanes), x (I, R), y (J, R), R of whole vectors."""
+    (I, R), J, fresh = x.shape, len(y), np.intp(fresh)
+    tall, wide = I - I % TALLEST, J - J % WIDEST
+    for i in range(0, tall, TALLEST):
+        for j in range(0, wide, WIDEST):
+            _dots_tall(C, i, j, fresh, x, y, J, R)
+        for j in range(wide, J):
+            _dots_tall_1(C, i, j, fresh, x, y, J, R)
+    for i in range(tall, I):
+        for j in range(0, wide, WIDEST):
+            _dots_flat(C, i, j, fresh, x, y, J, R)
+        for j in range(wide, J):
+            _dots_flat_1(C, i, j, fresh, x, y, J, R)
+
+
+@helper
+def add_lanes(sums, total):
+    """total_p = Σ over the lanes of sums_p: (P, lanes) → (P,)."""
+    for p in range(len(total)):
+        total[p] = _sum_of_lanes(sums, p)
 
 
 if numba.config.DISABLE_JIT:  # no intrinsics then
-    def product(C, S, A, across, B):  # noqa: F811
-        C[:] = S[:, :C.shape[1]] + (A.T if across else A) @ B
+    def product(C, fresh, A, row_step, term_step, terms, B):  # noqa: F811
+        i, k = np.ogrid[:len(C), :terms]
+        C[:] = (0 if fresh else C) + A[i * row_step + k * term_step] @ B[:terms]
+
+    def dots(C, fresh, x, y):  # noqa: F811
+        lanes = C.shape[1]
+        terms = np.einsum("ikl,jkl->ijl", x.reshape(len(x), -1, lanes), y.reshape(len(y), -1, lanes))
+        C[:] = (0 if fresh else C) + terms.reshape(C.shape)
+
+    def add_lanes(sums, total):  # noqa: F811
+        total[:] = sums.sum(axis=1)
