@@ -4,11 +4,12 @@ import argparse
 
 from threadpoolctl import threadpool_info
 
-from benchmarks import act, floors, kernels, memory, peers, phases, sampling, scaling, workers
+from benchmarks import act, floors, gradcheck, kernels, memory, peers, phases, sampling, scaling, workers
 from minorml.runs.machine import commit, versions
 
 ALL = {"kernels": kernels.main, "phases": phases.main, "sampling": sampling.main, "memory": memory.main,
-       "workers": workers.main, "scaling": scaling.main, "floors": floors.main, "act": act.main, "peers": peers.main}
+       "workers": workers.main, "scaling": scaling.main, "floors": floors.main, "act": act.main,
+       "gradcheck": gradcheck.main, "peers": peers.main}
 
 if __name__ == "__main__":  # workers import this module too
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from benchmarks import act, floors, peers, sampling, scaling, timing, workers
+from benchmarks import act, floors, gradcheck, peers, sampling, scaling, timing, workers
 from benchmarks.systems import start
 from minorml.policy import GaussianPolicy
 from minorml.rl.presets import preset
@@ -28,11 +28,12 @@ def once(monkeypatch):
         shutil.which("cc") is None, reason="no C compiler is on this machine")),
     lambda: floors.print_meta_gradient("point", "float32", 1),
     lambda: floors.print_stepping("point", 1),
+    lambda: gradcheck.main(number=2),
     lambda: sampling.main(),
     lambda: scaling.print_second_order("point", GaussianPolicy(2, 2), 250, "float32"),
     lambda: scaling.print_growth("rows", [10, 30, 100, 300], tasks=1, width=8),
     lambda: workers.speed_up("point", *start(preset("point/norml")), repetitions=1),
-], ids=["act", "meta-gradient", "stepping", "sampling", "second order", "growth", "workers"])
+], ids=["act", "meta-gradient", "stepping", "gradient checkers", "sampling", "second order", "growth", "workers"])
 def test_a_benchmark_prints_rows_of_numbers(table, capsys):
     table()
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
