@@ -40,7 +40,7 @@ class AdvantageNetwork:
         """A new ψ: truncated-normal weights, zero biases. (Q,)"""
         return init_mlp(self.mlp, rng).astype(dtype)
 
-    def inputs(self, psi, s, a, next_s):
+    def inputs(self, psi: ndarray, s: ndarray, a: ndarray, next_s: ndarray) -> ndarray:
         """[s, a, s'] of N rows, (N, 2S + U); ValueError unless all shapes fit."""
         check_shape("psi", psi, (self.num_params,))
         tasks = check_rows("s", s, self.obs_dim)
