@@ -42,6 +42,7 @@ test-no-jit: .venv/with-test,plot,cluster  ## without the JIT, what it could cha
 
 lint: .venv/with-dev
 	$(BIN)/ruff check
+	$(BIN)/mypy
 
 docs: .venv/with-docs  ## the book: docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -c docs -d docs/_build/doctrees . docs/_build/html

@@ -11,6 +11,7 @@ with `set_attr`, one value per copy, and keep their values across resets. A sing
 
 import copy
 import operator
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -33,7 +34,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
     task_attributes: dict[str, float] = {}
 
-    def __init__(self, num_envs=1, max_episode_steps=None, render_mode=None):
+    def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, render_mode: str | None = None):
         if num_envs < 1:
             raise ValueError(f"num_envs: expected 1 or more; given {num_envs}")
         if max_episode_steps is not None and max_episode_steps < 1:
@@ -171,7 +172,7 @@ class TaskEnv(gymnasium.Env):
     vector_class: type[TaskVectorEnv]
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
 
-    def __init__(self, render_mode=None, **options):
+    def __init__(self, render_mode: str | None = None, **options: Any):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode: expected None or 'rgb_array'; given {render_mode!r}")
         self.render_mode = render_mode

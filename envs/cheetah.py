@@ -99,7 +99,8 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
     single_observation_space = Box(-np.inf, np.inf, (14,), np.float64)
     single_action_space = Box(-1.0, 1.0, (6,), np.float64)
 
-    def __init__(self, num_envs=1, max_episode_steps=None, render_mode=None, num_threads=None):
+    def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, render_mode: str | None = None,
+                 num_threads: int | None = None):
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads: expected 1 or more, or None; given {num_threads}")
         super().__init__(num_envs, max_episode_steps, render_mode)

@@ -34,7 +34,8 @@ class PointVectorEnv(TaskVectorEnv):
     single_observation_space = Box(-1.0, 1.0, (2,), np.float64)
     single_action_space = Box(-1.0, 1.0, (2,), np.float64)
 
-    def __init__(self, num_envs=1, max_episode_steps=None, render_mode=None, sparse=False):
+    def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, render_mode: str | None = None,
+                 sparse: bool = False):
         super().__init__(num_envs, max_episode_steps, render_mode)
         self.sparse = sparse
 
@@ -42,7 +43,8 @@ class PointVectorEnv(TaskVectorEnv):
         return np.zeros((len(copies), 2))
 
     def _advance(self, states, actions):
-        a, cos, sin = np.clip(actions, -1, 1), *self._direction("rotation")
+        a = np.clip(actions, -1, 1)
+        cos, sin = self._direction("rotation")
         moved = np.stack([cos * a[:, 0] - sin * a[:, 1], sin * a[:, 0] + cos * a[:, 1]], axis=1)
         states = np.clip(states + moved, -LIMIT, LIMIT)  # (point.1)
         goal = np.stack(self._direction("goal_angle"), axis=1)  # (point.2)

@@ -10,7 +10,11 @@ Both sources are functions (laf, psi, batch) ↦ (A, vjp): N advantages, and the
 advantage function as an `AdvantageNetwork`.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+from numpy import ndarray
+from numpy.typing import DTypeLike
 
 from .kernels import network
 from .kernels.registry import served_by
@@ -27,16 +31,16 @@ class AdvantageNetwork:
     hidden, activation : as in `GaussianPolicy`
     """
 
-    def __init__(self, obs_dim, act_dim, hidden=(50, 50), activation="tanh"):
+    def __init__(self, obs_dim: int, act_dim: int, hidden: Sequence[int] = (50, 50), activation: str = "tanh"):
         self.obs_dim, self.act_dim = obs_dim, act_dim
         self.mlp = MLP((2 * obs_dim + act_dim, *hidden, 1), activation)
         self.num_params = self.mlp.num_params
 
-    def init(self, rng, dtype=np.float32):
+    def init(self, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> ndarray:
         """A new ψ: truncated-normal weights, zero biases. (Q,)"""
         return init_mlp(self.mlp, rng).astype(dtype)
 
-    def inputs(self, psi, s, a, next_s):
+    def inputs(self, psi: ndarray, s: ndarray, a: ndarray, next_s: ndarray) -> ndarray:
         """[s, a, s'] of N rows, (N, 2S + U); ValueError unless all shapes fit."""
         check_shape("psi", psi, (self.num_params,))
         tasks = check_rows("s", s, self.obs_dim)
@@ -44,7 +48,7 @@ class AdvantageNetwork:
         check_shape("next_s", next_s, (*tasks, s.shape[-2], self.obs_dim))
         return np.concatenate([s, a, next_s], axis=-1)
 
-    def at(self, psi, s, a, next_s):
+    def at(self, psi: ndarray, s: ndarray, a: ndarray, next_s: ndarray) -> tuple[ndarray, Callable]:
         """One forward pass over N rows → A (N,) and vjp: w (N,) ↦ Σ_n w_n ∇_ψ A_n (Q,)."""
         A, vjp = self._at(psi, self.inputs(psi, s, a, next_s))
 
@@ -60,20 +64,20 @@ class AdvantageNetwork:
         hs = self.mlp.forward(psi, x)
         return hs[-1][..., 0], lambda w: self.mlp.vjp(psi, hs, w[..., None])
 
-    def value(self, psi, s, a, next_s):
+    def value(self, psi: ndarray, s: ndarray, a: ndarray, next_s: ndarray) -> ndarray:
         """A_ψ(s_n, a_n, s'_n), (N,)."""
         return self.at(psi, s, a, next_s)[0]
 
-    def vjp(self, psi, s, a, next_s, w):
+    def vjp(self, psi: ndarray, s: ndarray, a: ndarray, next_s: ndarray, w: ndarray) -> ndarray:
         """Σ_n w_n ∇_ψ A_ψ(s_n, a_n, s'_n), (Q,), for weights w (N,)."""
         return self.at(psi, s, a, next_s)[1](w)
 
-    def jvp(self, psi, s, a, next_s, v):
+    def jvp(self, psi: ndarray, s: ndarray, a: ndarray, next_s: ndarray, v: ndarray) -> ndarray:
         """∇_ψ A_ψ(s_n, a_n, s'_n) · v, (N,), for a direction v (Q,): (mlp.4)."""
         check_shape("v", v, (self.num_params,))
         return self.mlp.jvp(psi, self.mlp.forward(psi, self.inputs(psi, s, a, next_s)), v)[-1][:, 0]
 
-    def hvp(self, psi, s, a, next_s, w, v):
+    def hvp(self, psi: ndarray, s: ndarray, a: ndarray, next_s: ndarray, w: ndarray, v: ndarray) -> ndarray:
         """Σ_n w_n ∇²_ψ A_ψ(s_n, a_n, s'_n) v, (Q,): (mlp.5) with weights w (N,) that do not move.
 
         The meta-gradient needs no second derivative in ψ (meta.5). Other ways to train A_ψ may.

@@ -23,11 +23,13 @@ it), so nothing rewards θ for collecting informative data. With several outer u
 the θ before the first of them, and (surrogate.4) does not correct for that; PPO's clip keeps the updates small.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .policy import check_shape
+from .advantage import AdvantageNetwork
+from .policy import GaussianPolicy, check_shape
 from .surrogate import clipped_form, differentiate
 
 
@@ -50,7 +52,8 @@ class Batch(NamedTuple):
     log_probs: np.ndarray | None = None  # (N,) under the policy that sampled; None: it has the present parameters
 
 
-def adapt(policy, laf, method, meta, pre):
+def adapt(policy: GaussianPolicy, laf: AdvantageNetwork | None, method: Any, meta: MetaParameters,
+          pre: Batch | Sequence[Batch]) -> tuple[np.ndarray, Callable[[np.ndarray], MetaParameters]]:
     """Adapt to one task: (meta.1), once, or once for each batch of a sequence.
 
     Parameters
@@ -123,7 +126,7 @@ class Outer(NamedTuple):
     clip_fraction: float  # share of rows on which the clip acts
 
 
-def outer_loss(policy, theta_i, post, clip=0.2):
+def outer_loss(policy: GaussianPolicy, theta_i: np.ndarray, post: Batch, clip: float = 0.2) -> Outer:
     """L_out(θ_i; D_i^post), PPO's clipped surrogate (surrogate.6), and its gradient. Needs `post.advantages`."""
     if post.advantages is None:
         raise ValueError("post.advantages: the outer loss needs (N,) advantages; given None")
@@ -132,7 +135,8 @@ def outer_loss(policy, theta_i, post, clip=0.2):
     return Outer(loss, gradient, np.mean(dslope_dA == 0, axis=-1))
 
 
-def meta_gradient(policy, laf, method, meta, pre, post, clip=0.2):
+def meta_gradient(policy: GaussianPolicy, laf: AdvantageNetwork | None, method: Any, meta: MetaParameters,
+                  pre: Batch | Sequence[Batch], post: Batch, clip: float = 0.2) -> tuple[np.ndarray, MetaParameters]:
     """L_out(θ_i) of one task and its gradient in θ, θ_off, ψ and α, as (loss, MetaParameters)."""
     theta_i, pullback = adapt(policy, laf, method, meta, pre)
     outer = outer_loss(policy, theta_i, post, clip)

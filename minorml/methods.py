@@ -29,11 +29,11 @@ class Method(NamedTuple):
     learned: tuple[str, ...]  # fields of MetaParameters
 
     @property
-    def adapts(self):
+    def adapts(self) -> bool:
         return self.surrogate is not surrogate.no_form
 
     @property
-    def uses_rewards(self):
+    def uses_rewards(self) -> bool:
         """Whether the inner step needs advantages estimated from rewards."""
         return self.adapts and self.advantage is advantage.estimated
 

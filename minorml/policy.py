@@ -16,7 +16,11 @@ Batches of several tasks can go through together if they have equally many rows:
 θ (P,) for all tasks or one for each, (M, P). What is (N,) or (P,) above is then (M, N) or (M, P).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy import ndarray
+from numpy.typing import DTypeLike
 from scipy.special import ndtr, ndtri
 
 from . import gaussian
@@ -35,16 +39,16 @@ class GaussianPolicy:
     activation : "tanh", "relu" or "identity"
     """
 
-    def __init__(self, obs_dim, act_dim, hidden=(50, 50), activation="tanh"):
+    def __init__(self, obs_dim: int, act_dim: int, hidden: Sequence[int] = (50, 50), activation: str = "tanh"):
         self.obs_dim, self.act_dim = obs_dim, act_dim
         self.mlp = MLP((obs_dim, *hidden, act_dim), activation)
         self.num_params = self.mlp.num_params + act_dim
 
-    def split(self, theta):
+    def split(self, theta: ndarray) -> tuple[ndarray, ndarray]:
         """θ → (θ_μ, θ_σ), two views. A stack (M, P) gives (M, P − U) and (M, U)."""
         return theta[..., :self.mlp.num_params], theta[..., self.mlp.num_params:]
 
-    def init(self, rng, log_std, dtype=np.float32):
+    def init(self, rng: np.random.Generator, log_std: float, dtype: DTypeLike = np.float32) -> ndarray:
         """A new θ: truncated-normal weights, zero biases, every log σ at `log_std`. (P,)"""
         theta = np.empty(self.num_params, dtype)
         mean_params, log_stds = self.split(theta)
@@ -53,11 +57,11 @@ class GaussianPolicy:
         return theta
 
     @served_by(network.outputs)
-    def mean(self, theta, s):
+    def mean(self, theta: ndarray, s: ndarray) -> ndarray:
         """f(s; θ_μ): (N, S) → (N, U). A stack of parameters (M, P) takes a stack of states (M, N, S)."""
         return self.mlp.forward(self.split(theta)[0], s)[-1]
 
-    def sample(self, theta, s, noise):
+    def sample(self, theta: ndarray, s: ndarray, noise: ndarray) -> tuple[ndarray, ndarray]:
         """Actions a = f(s) + e^{θ_σ} ∘ noise, and their log-probabilities.
 
         Shapes: θ (M, P), s (M, K, S), standard normal noise (M, K, U) → a (M, K, U), log π (M, K).
@@ -67,12 +71,13 @@ class GaussianPolicy:
         log_prob = -0.5 * (noise * noise + gaussian.LOG_2PI).sum(-1) - log_std.sum(-1)
         return a, log_prob
 
-    def at(self, theta, s, a):
+    def at(self, theta: ndarray, s: ndarray, a: ndarray) -> "LogProb":
         """One forward pass over N rows, kept for the derivatives. θ (P,), s (N, S), a (N, U)."""
         self.check(theta, s, a)
         return LogProb(self, theta, s, a)
 
-    def check(self, theta, s, a, w=None, v=None):
+    def check(self, theta: ndarray, s: ndarray, a: ndarray, w: ndarray | None = None,
+              v: ndarray | None = None) -> None:
         """Raise ValueError unless all shapes fit together, also of weights and a direction if there are any."""
         tasks = check_rows("s", s, self.obs_dim)
         check_shape("a", a, (*tasks, s.shape[-2], self.act_dim))
@@ -82,28 +87,28 @@ class GaussianPolicy:
         if v is not None:
             check_params("v", v, self.num_params, tasks)
 
-    def log_prob(self, theta, s, a):
+    def log_prob(self, theta: ndarray, s: ndarray, a: ndarray) -> ndarray:
         """log π_θ(a_n|s_n), (N,)."""
         return self.at(theta, s, a).log_prob
 
-    def scores(self, theta, s, a):
+    def scores(self, theta: ndarray, s: ndarray, a: ndarray) -> ndarray:
         """∇_θ log π_θ(a_n|s_n) for each row, (N, P)."""
         check_shape("s", s, ("N", self.obs_dim))
         return self.at(theta, s, a).scores()
 
     @served_by(surrogate.vjp)
-    def vjp(self, theta, s, a, w):
+    def vjp(self, theta: ndarray, s: ndarray, a: ndarray, w: ndarray) -> ndarray:
         """Σ_n w_n ∇_θ log π_n, (P,), for weights w (N,)."""
         self.check(theta, s, a, w)
         return self.at(theta, s, a).vjp(w)
 
-    def jvp(self, theta, s, a, v):
+    def jvp(self, theta: ndarray, s: ndarray, a: ndarray, v: ndarray) -> ndarray:
         """∇_θ log π_n · v, (N,), for a direction v (P,)."""
         self.check(theta, s, a, v=v)
         return self.at(theta, s, a).along(v).log_prob
 
     @served_by(surrogate.hvp)
-    def hvp(self, theta, s, a, w, v):
+    def hvp(self, theta: ndarray, s: ndarray, a: ndarray, w: ndarray, v: ndarray) -> ndarray:
         """Σ_n w_n ∇²_θ log π_n v, (P,), for weights w (N,) and a direction v (P,)."""
         self.check(theta, s, a, w, v)
         return self.at(theta, s, a).along(v).vjp(w, np.zeros_like(w))

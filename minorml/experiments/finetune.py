@@ -6,6 +6,7 @@
     offset only   θ + θ_off, without the gradient step: what the offset does by itself
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from ..rl.problem import make_problem
 from ..rl.streams import EVALUATE, stream
 from ..rl.tasks import require_alike, set_tasks
 from ..runs.progress import Progress
+from .train import Trained
 
 NO_NOISE = -40.0  # the log σ of a policy that acts by its mean: 4e-18 is lost beside any action
 
@@ -39,7 +41,8 @@ def on_tasks(config, tasks, make_envs=None):
         yield problem
 
 
-def finetune(trained, tasks, steps=None, seed=0, make_envs=None):
+def finetune(trained: Trained, tasks: Sequence[dict], steps: int | None = None, seed: int = 0,
+             make_envs: Callable | None = None) -> np.ndarray:
     """Adapt to tasks.
 
     Parameters
@@ -65,7 +68,8 @@ def finetune(trained, tasks, steps=None, seed=0, make_envs=None):
     return theta
 
 
-def evaluate(trained, tasks, steps=None, repetitions=5, seed=0, progress=False, make_envs=None, deterministic=False):
+def evaluate(trained: Trained, tasks: Sequence[dict], steps: int | None = None, repetitions: int = 5, seed: int = 0,
+             progress: bool = False, make_envs: Callable | None = None, deterministic: bool = False) -> list[Score]:
     """The return on each task at each stage of adaptation, over independent repetitions → list of `Score`.
 
     A method without adaptation (domain randomization) has the stage "before" alone. With `deterministic` each stage is

@@ -11,8 +11,11 @@ gradients are added in the order of the tasks, and random numbers come from keye
 
 import dataclasses
 import time
+from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import closing, nullcontext
-from typing import NamedTuple
+from os import PathLike
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -132,11 +135,12 @@ class Trained(NamedTuple):
 
     config: Config
     meta: MetaParameters
-    metrics: list  # one dict per iteration
+    metrics: list[dict]  # one per iteration
 
 
-def train(config, out=None, *, resume=False, overwrite=False, progress=True, make_envs=None, workers=None,
-          executor=None, scheduler=None, **fields):
+def train(config: Config | str, out: str | PathLike | None = None, *, resume: bool = False, overwrite: bool = False,
+          progress: bool = True, make_envs: Callable | None = None, workers: int | None = None,
+          executor: Executor | None = None, scheduler: str | None = None, **fields: Any) -> Trained:
     """Meta-train.
 
     Parameters
@@ -198,7 +202,7 @@ def _next(problem, pool, state, run):
         raise FloatingPointError(message + kept) from error
 
 
-def load(path, make_envs=None):
+def load(path: str | PathLike, make_envs: Callable | None = None) -> Trained:
     """The Trained of a run's directory, from its newest checkpoint. `make_envs` as for `train`."""
     run = Run(path)
     state = run.load(initial_state(_shapes(run.config, make_envs)))

@@ -9,7 +9,7 @@ from .layout import Layout
 from .report import Finding, Report
 
 EVERY = 1000  # coordinates, up to which each is looked at
-listeners = []  # functions of a Report, called with every one that is made
+listeners: list = []  # functions of a Report, called with every one that is made
 
 
 def check(f, x, gradient=None, hvp=None, jvp=None, vjp=None, names=None, rng=0, *, subgradient=False, every=None,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 class Stopped(KeyboardInterrupt):
     """Signal `signum` stopped the run; all finished iterations are saved. `at_once` if it was the second signal."""
 
-    def __init__(self, signum, at_once=False):
+    def __init__(self, signum: int, at_once: bool = False):
         super().__init__(signal.Signals(signum).name)
         self.signum, self.at_once = signum, at_once
 

@@ -187,7 +187,7 @@ class _Here(Executor):
         return future
 
 
-_shares = {}  # what this process works on: (pool, indices) → Share
+_shares: dict = {}  # what this process works on: (pool, indices) → Share
 
 
 def _work(assignment, method, arguments):

@@ -26,7 +26,7 @@ class Moments(NamedTuple):
 
     first: np.ndarray  # m
     second: np.ndarray  # u, uncentred
-    count: int  # t, the number of steps taken
+    count: int  # type: ignore[assignment]  # t, the number of steps taken; hides tuples' method
 
     @classmethod
     def zeros_like(cls, x):

@@ -53,7 +53,7 @@ def estimate_advantages(trajectories, discount, ridge=1e-5):
 class AdvantageMoments(NamedTuple):
     """One task's advantages, as far as the normalisation over all tasks needs them."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # it hides the method of tuples
     mean: float
     squares: float  # the sum of squared distances from the mean
     largest: float  # magnitude

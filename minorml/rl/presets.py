@@ -100,7 +100,7 @@ PRESETS |= {f"{env}-small/{config.method}": dataclasses.replace(config, **SMALL[
             if env in SMALL}
 
 
-def preset(name):
+def preset(name: str) -> Config:
     """The Config of `ENV/METHOD`; ValueError with the nearest names if there is none."""
     if name not in PRESETS:
         raise ValueError(f"preset: no preset {name!r}; {nearest(name, PRESETS)}")
