@@ -16,7 +16,7 @@ PRESETS ?= $(ENVIRONMENT)/dr,$(ENVIRONMENT)/maml,$(ENVIRONMENT)/norml-no-laf,$(E
 SEEDS ?= 0-9
 WORKERS ?= 2
 
-.PHONY: demo robot results test test-oracle test-no-jit lint docs docs-check clean
+.PHONY: demo robot results test test-oracle test-no-jit mutation lint docs docs-check clean
 
 demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotations it has not seen, draw them
 	$(BIN)/minorml train --preset point/norml --seed 0 --iterations $(DEMO_ITERATIONS) --out $(DEMO) --overwrite
@@ -33,8 +33,11 @@ results: .venv/with-plot  ## see above
 test: .venv/with-test,plot,cluster,onnx  ## the whole suite
 	$(BIN)/python -m pytest
 
-test-oracle: .venv/with-test,oracle  ## the derivatives against JAX
-	$(BIN)/python -m pytest tests/test_jax_oracle.py
+test-oracle: .venv/with-test,plot,oracle  ## the derivatives against JAX; other people's gradients
+	$(BIN)/python -m pytest tests/test_jax_oracle.py tests/test_docs_gradcheck.py
+
+mutation: .venv/with-test,mutation  ## a mutation tester over the mathematics, then over the compiled passes; goes on where it was
+	$(BIN)/python tests/mutation.py tests/mutation.toml tests/mutation-kernels.toml
 
 test-no-jit: .venv/with-test,plot,cluster  ## without the JIT, what it could change
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m gradients

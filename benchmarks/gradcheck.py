@@ -94,12 +94,12 @@ def outcome(checker, f, x, gradient):
 
 
 def drawn(number, seed=0):
-    """`number` problems with right gradients, of 1 to 100 coordinates. `wild`: other scales than near 1."""
+    """`number` problems with right gradients, of 2 to 99 coordinates; every other one is `wild`, of any scale."""
     rng = np.random.default_rng(seed)
     for n in range(number):
-        wild = bool(n % 2)
+        wild, kind, size = bool(n % 2), sorted(KINDS)[n % len(KINDS)], int(rng.integers(2, 100))
         scales = dict(scale=10 ** rng.uniform(-6, 6), height=10 ** rng.uniform(-6, 6), spread=3.0) if wild else {}
-        yield wild, problem(sorted(KINDS)[n % len(KINDS)], int(rng.integers(2**31)), int(rng.integers(2, 100)), **scales)
+        yield wild, problem(kind, int(rng.integers(2**31)), size, **scales)
 
 
 def planted(one, error, rng):
