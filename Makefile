@@ -60,4 +60,4 @@ docs-check: docs  ## every page in headless Chromium
 	touch "$@"
 
 clean:
-	rm -rf .venv build docs/_build *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv build docs/_build docs/gallery *.egg-info .pytest_cache .hypothesis

@@ -16,25 +16,40 @@ version = release = minorml.__version__
 # The source folder is the repository (`sphinx-build -c docs . docs/_build/html`): links between pages are those of the
 # files, so that the same pages read well where the repository is browsed.
 root_doc = "docs/index"
-include_patterns = ["docs/**.md", "results/**.md", "benchmarks/RESULTS.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = ["docs/**.md", "docs/gallery/**.rst", "results/**.md", "benchmarks/RESULTS.md", "CHANGELOG.md",
+                    "CONTRIBUTING.md"]
 exclude_patterns = [".*", "**/.*", "runs", "build", "minorml", "envs", "tests", "docs/_*", "**/__pycache__"]
 
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
     "equations",     # docs/_book: MathML, and equation numbers that link page, code and tests
     "source_pages",  # docs/_book: a page for each source file
     "docstrings",    # docs/_book: our docstrings are plain text
     "reference",     # docs/_book: tables of the reference chapter, and the drawing of the rooms
 ]
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 3
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types in signatures, most of them NumPy's, have no page here
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+
+# Examples run when the book is built, and become pages with their pictures, scripts and notebooks.
+sphinx_gallery_conf = {
+    "examples_dirs": "docs/examples/gallery",
+    "gallery_dirs": "docs/gallery",
+    "filename_pattern": "",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+    "show_signature": False,
+    "min_reported_time": 1e9,
+    "write_computation_times": False,
+}
 
 html_theme = "furo"
 html_title = f"minorml {release}"
