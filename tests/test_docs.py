@@ -43,6 +43,21 @@ def test_commands_are_understood(page):
             pytest.fail(f"{page.name}: minorml {shlex.join(words)}: exit status {refused}")
 
 
+def equations():
+    """Equation numbers, such as meta.2, that a docstring of the code or a formula of a comment defines."""
+    pattern = re.compile(r"\S.*\s{2,}\(([a-z_]+\.\d+)\)$", re.M)
+    return {number for folder in ("minorml", "envs") for path in (ROOT / folder).rglob("*.py")
+            for number in pattern.findall(text(path)) if number.startswith(path.stem)}
+
+
+@pytest.mark.parametrize("path", [*PAGES, *sorted((ROOT / "tests").glob("*.py"))], ids=lambda path: path.name)
+def test_equations_that_pages_and_tests_cite_are_in_the_code(path):
+    numbers = equations()
+    stems = "|".join({number.partition(".")[0] for number in numbers})
+    cited = re.findall(rf"\(((?:{stems})\.\d+)\)", text(path))
+    assert not set(cited) - numbers
+
+
 def test_targets_of_make_exist():
     targets = set(re.findall(r"^([a-z-]+):", text(ROOT / "Makefile"), re.M))
     named = {name for page in PAGES for name in re.findall(r"^ {4}make ([a-z-]+)", text(page), re.M)}
