@@ -43,6 +43,7 @@ def test_commands_are_understood(page):
             pytest.fail(f"{page.name}: minorml {shlex.join(words)}: exit status {refused}")
 
 
+@functools.cache
 def equations():
     """Equation numbers, such as meta.2, that a docstring of the code or a formula of a comment defines."""
     pattern = re.compile(r"\S.*\s{2,}\(([a-z_]+\.\d+)\)$", re.M)
