@@ -116,6 +116,14 @@ def listen(window):
     return heard
 
 
+def found_by_search(window):
+    try:
+        window.wait_for_selector("#search-results li a", timeout=10_000)
+    except Error:
+        return False
+    return True
+
+
 def faults_in_browser(pages, pictures=None):
     """[(page, fault)] for what only a browser sees."""
     faults = []
@@ -124,8 +132,10 @@ def faults_in_browser(pages, pictures=None):
         window.context.set_offline(True)
         heard = listen(window)
         for page in pages:
-            window.goto(page.as_uri())
+            window.goto(page.as_uri() + "?q=policy" * (page.name == "search.html"))
             found = window.evaluate(CONTENT)
+            if page.name == "search.html" and not found_by_search(window):
+                found.append("search finds nothing")
             for width, scheme in SETTINGS[:1] if "source" in page.parts else SETTINGS:
                 window.emulate_media(color_scheme=scheme)
                 window.set_viewport_size({"width": width, "height": 900})

@@ -27,17 +27,23 @@ FAULTY = [
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory):
-    """What was found in each planted page, and in the sound one, which is the last."""
+    """What was found in each planted page, in a sound one, and in a search that finds nothing."""
     folder = tmp_path_factory.mktemp("pages")
     pages = [folder / f"{k}.html" for k in range(len(FAULTY) + 1)]
     for page, (planted, _) in zip(pages, [*FAULTY, ("", "")]):
         page.write_text(SOUND.replace("</article>", planted + "</article>"), encoding="utf-8")
+    pages.append(folder / "search.html")
+    pages[-1].write_text(SOUND.replace("<article>", "<article id='search-results'>"), encoding="utf-8")
     found = [*check.faults_in_links(pages), *check.faults_in_browser(pages)]
     return [[fault for where, fault in found if where == page] for page in pages]
 
 
 def test_a_sound_page_has_no_fault(faults):
-    assert not faults[-1]
+    assert not faults[len(FAULTY)]
+
+
+def test_a_search_that_finds_nothing_is_a_fault(faults):
+    assert faults[-1] == ["search finds nothing"]
 
 
 @pytest.mark.parametrize("k", range(len(FAULTY)), ids=[expected for _, expected in FAULTY])
