@@ -83,6 +83,11 @@ def test_the_sdist_has_its_tests_and_the_book(built):
     assert not any(name.startswith(("docs/_build", "runs", ".")) for name in names)
 
 
+def test_version_is_the_same_everywhere():
+    assert f"\nversion: {minorml.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {minorml.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+
+
 def public_functions():
     """Each public function, and the constructor and public methods of each public class."""
     for name in minorml.__all__:

@@ -163,7 +163,8 @@ def main():
         p.error(f"{args.folder}: expected the built book; no page here. `make docs` builds it")
     if args.pictures:
         args.pictures.mkdir(parents=True, exist_ok=True)
-    seen = [page for page in pages if args.only in page.as_posix()]
+    start = args.folder.resolve() / "index.html"  # which leads on to the first page at once
+    seen = [page for page in pages if args.only in page.as_posix() and page != start]
     faults = list(faults_in_links(pages))
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:  # a browser for each
