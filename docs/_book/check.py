@@ -98,8 +98,9 @@ def browser_of(playwright):
     try:
         return playwright.chromium.launch(executable_path=path, **LAUNCH)
     except Error as error:
-        raise SystemExit("check: expected Chromium; found none that starts. On Debian: apt-get install chromium; "
-                         f"elsewhere: {sys.executable} -m playwright install chromium\n{error}") from None
+        why = str(error).splitlines()[0]
+        raise SystemExit(f"check: expected Chromium, and none starts ({why}). On Debian: apt-get install chromium; "
+                         f"elsewhere: {sys.executable} -m playwright install chromium") from None
 
 
 def listen(window):
