@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from playwright.sync_api import Error, sync_playwright
 
 SETTINGS = [(width, scheme) for scheme in ("light", "dark") for width in (400, 1400)]
+SEARCHING = 10_000  # milliseconds that the book's search may take
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 LAUNCH = {"args": ["--no-sandbox"]} if hasattr(os, "geteuid") and os.geteuid() == 0 else {}  # root has no sandbox
 
@@ -119,7 +120,7 @@ def listen(window):
 
 def found_by_search(window):
     try:
-        window.wait_for_selector("#search-results li a", timeout=10_000)
+        window.wait_for_selector("#search-results li a", timeout=SEARCHING)
     except Error:
         return False
     return True
