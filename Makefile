@@ -61,4 +61,4 @@ docs-check: docs .venv/with-docs,test  ## every page in headless Chromium
 	touch "$@"
 
 clean:
-	rm -rf .venv build docs/_build docs/gallery *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv build docs/_build docs/gallery *.egg-info .pytest_cache .mypy_cache .hypothesis
