@@ -51,7 +51,8 @@ docs: .venv/with-docs  ## the book: docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -c docs -d docs/_build/doctrees . docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-docs-check: docs  ## every page in headless Chromium
+docs-check: docs .venv/with-docs,test  ## every page in headless Chromium
+	$(BIN)/python -m pytest -q docs/_book
 	$(BIN)/python docs/_book/check.py docs/_build/html
 
 .venv/with-%: setup.cfg pyproject.toml
@@ -60,4 +61,4 @@ docs-check: docs  ## every page in headless Chromium
 	touch "$@"
 
 clean:
-	rm -rf .venv build docs/_build docs/gallery *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv build docs/_build docs/gallery *.egg-info .pytest_cache .mypy_cache .hypothesis

@@ -14,7 +14,7 @@ import pytest
 import minorml
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = "minorml", "envs", "tests", "docs"
+SOURCES = "minorml", "envs", "benchmarks", "tests", "docs", "results"
 FILES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "Makefile", "README.md", "LICENSE", "CHANGELOG.md",
          "CITATION.cff", "CONTRIBUTING.md")
 
@@ -38,7 +38,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("built")
     copy = folder / "sources"
     for name in SOURCES:
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "_build", "*.csv"))
     for name in FILES:
         shutil.copy(ROOT / name, copy)
     run([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder], copy)
@@ -78,8 +78,14 @@ def test_the_wheel_says_that_it_has_types_and_a_license(installed):
 def test_the_sdist_has_its_tests_and_the_book(built):
     sdist, = built.glob("*.tar.gz")
     names = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
-    assert {"LICENSE", "CITATION.cff", "tests/test_meta.py", "docs/conf.py", "docs/_static/book.css"} <= names
+    assert {"LICENSE", "CITATION.cff", "tests/test_meta.py", "docs/conf.py", "docs/_static/book.css",
+            "results/README.md", "results/point/point-trajectories.png", "benchmarks/__main__.py"} <= names
     assert not any(name.startswith(("docs/_build", "runs", ".")) for name in names)
+
+
+def test_version_is_the_same_everywhere():
+    assert f"\nversion: {minorml.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {minorml.__version__} " in (ROOT / "CHANGELOG.md").read_text()
 
 
 def public_functions():

@@ -1,7 +1,8 @@
 """Every page of the built book in headless Chromium: `python docs/_book/check.py docs/_build/html [--pictures FOLDER]`.
 
 Without a network, narrow and wide, light and dark: each page loads, logs no error, has no broken link, anchor or image,
-shows its equations, can be read, and does not scroll sideways. Exit status 1 and one line for each fault.
+shows its equations, can be read, and does not scroll sideways. Pages of source files, which are all alike, are seen in
+one setting. Exit status 1 and one line for each fault.
 """
 
 import argparse
@@ -9,13 +10,15 @@ import os
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import Error, sync_playwright
 
-WIDTHS = 400, 1400
+SETTINGS = [(width, scheme) for scheme in ("light", "dark") for width in (400, 1400)]
+SEARCHING = 10_000  # milliseconds that the book's search may take
 BROWSERS = "chromium", "chromium-browser", "google-chrome"
 LAUNCH = {"args": ["--no-sandbox"]} if hasattr(os, "geteuid") and os.geteuid() == 0 else {}  # root has no sandbox
 
@@ -96,8 +99,9 @@ def browser_of(playwright):
     try:
         return playwright.chromium.launch(executable_path=path, **LAUNCH)
     except Error as error:
-        raise SystemExit("check: expected Chromium; found none that starts. On Debian: apt-get install chromium; "
-                         f"elsewhere: {sys.executable} -m playwright install chromium\n{error}") from None
+        why = str(error).splitlines()[0]
+        raise SystemExit(f"check: expected Chromium, and none starts ({why}). On Debian: apt-get install chromium; "
+                         f"elsewhere: {sys.executable} -m playwright install chromium") from None
 
 
 def listen(window):
@@ -114,28 +118,39 @@ def listen(window):
     return heard
 
 
-def faults_in_browser(pages, pictures):
-    """(page, fault) for what only a browser sees."""
+def found_by_search(window):
+    try:
+        window.wait_for_selector("#search-results li a", timeout=SEARCHING)
+    except Error:
+        return False
+    return True
+
+
+def faults_in_browser(pages, pictures=None):
+    """[(page, fault)] for what only a browser sees."""
+    faults = []
     with sync_playwright() as playwright:
         window = browser_of(playwright).new_page(color_scheme="light")
         window.context.set_offline(True)
         heard = listen(window)
         for page in pages:
-            window.goto(page.as_uri())
+            window.goto(page.as_uri() + "?q=policy" * (page.name == "search.html"))
             found = window.evaluate(CONTENT)
-            for scheme in "light", "dark":
+            if page.name == "search.html" and not found_by_search(window):
+                found.append("search finds nothing")
+            for width, scheme in SETTINGS[:1] if "source" in page.parts else SETTINGS:
                 window.emulate_media(color_scheme=scheme)
-                for width in WIDTHS:
-                    window.set_viewport_size({"width": width, "height": 900})
-                    seen = window.evaluate(LAYOUT)
-                    found += [f"{fault} ({width} pixels, {scheme})" for fault in seen["faults"]]
-                    if seen["dark"] != (scheme == "dark"):
-                        found.append(f"is {'dark' if seen['dark'] else 'light'} where {scheme} is asked for")
-                    if pictures:
-                        name = page.with_suffix("").as_posix().rpartition("/html/")[2].replace("/", "-")
-                        window.screenshot(path=pictures / f"{name}-{width}-{scheme}.png", full_page=True)
-            yield from ((page, fault) for fault in dict.fromkeys(found + heard))
+                window.set_viewport_size({"width": width, "height": 900})
+                seen = window.evaluate(LAYOUT)
+                found += [f"{fault} ({width} pixels, {scheme})" for fault in seen["faults"]]
+                if seen["dark"] != (scheme == "dark"):
+                    found.append(f"is {'dark' if seen['dark'] else 'light'} where {scheme} is asked for")
+                if pictures:
+                    name = page.with_suffix("").as_posix().rpartition("/html/")[2].replace("/", "-")
+                    window.screenshot(path=pictures / f"{name}-{width}-{scheme}.png", full_page=True)
+            faults += [(page, fault) for fault in dict.fromkeys(found + heard)]
             heard.clear()
+    return faults
 
 
 def main():
@@ -150,8 +165,13 @@ def main():
         p.error(f"{args.folder}: expected the built book; no page here. `make docs` builds it")
     if args.pictures:
         args.pictures.mkdir(parents=True, exist_ok=True)
-    seen = [page for page in pages if args.only in page.as_posix()]
-    faults = [*faults_in_links(pages), *faults_in_browser(seen, args.pictures)]
+    start = args.folder.resolve() / "index.html"  # which leads on to the first page at once
+    seen = [page for page in pages if args.only in page.as_posix() and page != start]
+    faults = list(faults_in_links(pages))
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:  # a browser for each
+        for found in pool.map(faults_in_browser, [seen[k::cores] for k in range(cores)], [args.pictures] * cores):
+            faults += found
     for page, fault in faults:
         print(f"{page.relative_to(args.folder.resolve())}: {fault}", file=sys.stderr)
     print(f"{len(pages)} pages, {len(faults)} faults, {time.perf_counter() - begun:.0f} s")

@@ -15,7 +15,7 @@ class Commands(Directive):
     """`minorml VERB --help`, each verb a section."""
 
     def run(self):
-        os.environ["COLUMNS"] = "110"  # argparse's width
+        os.environ["COLUMNS"] = "90"  # what fits on the page; argparse reads it
         program = parser()
         verbs = next(action for action in program._actions if action.choices)
         sections = []
@@ -34,13 +34,14 @@ class Configuration(Directive):
         fields = nodes.definition_list()
         for f in dataclasses.fields(Config):
             kind = f.type.__name__ if isinstance(f.type, type) else str(f.type)
-            default = "required" if f.default is dataclasses.MISSING else f"default {f.default!r}"
+            default = [nodes.Text("required")] if f.default is dataclasses.MISSING else [
+                nodes.Text("default "), nodes.literal("", repr(f.default))]
             expected = f.metadata["check"]
-            doc = f.metadata["doc"] + (f". Expected: {expected[1]}" if expected else "")
+            doc = f.metadata["doc"] + (f" (expected: {expected[1]})" if expected else "")
             item = nodes.definition_list_item(
                 "", nodes.term("", "", nodes.literal("", f.name), ids=[f"field-{f.name}"]),
-                nodes.classifier("", kind), nodes.classifier("", default),
-                nodes.definition("", nodes.paragraph("", doc[0].upper() + doc[1:] + ".")))
+                nodes.classifier("", "", nodes.literal("", kind)), nodes.classifier("", "", *default),
+                nodes.definition("", nodes.paragraph("", doc + ".")))
             item.line = self.lineno
             fields += item
         return [fields]
