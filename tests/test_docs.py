@@ -34,6 +34,24 @@ def commands(page):
     return [shlex.split(line, comments=True)[1:] for line in lines if re.match(r"minorml [a-z]", line)]
 
 
+def anchors(page):
+    """The names that GitHub and the book give to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text(page), flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_links_lead_somewhere(page):
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", text(page), flags=re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        target, _, anchor = link.partition("#")
+        if "://" in target or target.startswith(("mailto:", "gallery/")):  # the gallery is made with the book
+            continue
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), link
+        assert not anchor or there.suffix != ".md" or anchor in anchors(there), link
+
+
 @each_page
 def test_commands_are_understood(page):
     for words in commands(page):
