@@ -2,8 +2,8 @@
 Why no reward is needed
 =======================
 
-One adaptation step on the point agent, with an advantage function that is written down by hand. It contains no angle. The
-step finds the angle all the same, in the transitions. The chapter on this has the derivation.
+One adaptation step on the point agent, with an advantage function that is written down by hand. It contains no angle.
+The step finds the angle all the same, in the transitions. The chapter on this has the derivation.
 """
 
 import matplotlib.pyplot as plt
