@@ -46,6 +46,14 @@ def test_a_long_gradient_keeps_its_direction_and_a_short_one_its_bytes(dtype, si
     assert all(a.tobytes() == b.tobytes() for a, b in zip(untouched, vectors))
 
 
+@pytest.mark.parametrize("lost", [np.nan, np.inf])
+def test_the_norm_of_a_gradient_that_is_lost_says_so(lost):
+    """It is who calls that stops, with a message."""
+    with np.errstate(invalid="ignore"):
+        _, norm = adam.clip_by_global_norm([np.array([1.0, lost])], 0.5)
+    assert not np.isfinite(norm)
+
+
 def test_one_long_gradient_carries_adam_32_rates_away_and_a_shortened_one_does_not():
     """Signs at random for 2,000 steps, one gradient 1,000 times as long, then nothing: where does x go?"""
     def after(longest):

@@ -10,6 +10,7 @@ from minorml import advantage
 from minorml.advantage import AdvantageNetwork
 from minorml.gradcheck import assert_close, assert_gradient
 from minorml.meta import Batch
+from minorml.methods import METHODS
 
 
 @proved_twice
@@ -42,6 +43,14 @@ def test_vjp_of_either_source(source):
     batch = Batch(s, a, next_s, advantages=Rw)
     _, vjp = source(laf, psi, batch)
     assert_gradient(lambda p: w @ source(laf, p, batch)[0], vjp(w), psi)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_vjp_of_several_tasks_has_a_row_for_each(method):
+    _, laf, _, psi, s, a, next_s, w, Rw, _ = policy_case()
+    batch = Batch(*(np.stack([x] * 3) for x in (s, a, next_s, Rw)))
+    A, vjp = method.advantage(laf, psi, batch)
+    assert A.shape == (3, 6) and vjp(np.stack([w] * 3)).shape == (3, laf.num_params)
 
 
 @pytest.mark.gradients

@@ -33,6 +33,17 @@ def test_fit_minimises_the_ridge_sum():
     np.testing.assert_allclose(gradient, 0, atol=1e-12)
 
 
+def test_the_ridge_is_1e_5_unless_told():
+    phi, returns = np.array([[1e-3]]), np.array([1.0])
+    np.testing.assert_allclose(fit(phi, returns), 1e-3 / (1e-6 + 1e-5), rtol=1e-12)
+
+
+@pytest.mark.parametrize("phi, returns", [(1e200, 1.0), (1.0, np.inf), (1e200, np.inf)])
+def test_sums_that_overflow_are_an_error(phi, returns):
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(FloatingPointError, match="baseline: states or returns"):
+        fit(np.full((2, 1), phi), np.full(2, returns))
+
+
 def test_singular_regression_has_a_defined_result():
     phi = np.full((4, 3), 1e12)  # three equal columns, so large that the ridge is lost to rounding
     w = fit(phi, np.full(4, 3e12))

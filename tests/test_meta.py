@@ -92,10 +92,23 @@ def test_outer_loss_gradient(derivative, rtol, case):
 
 
 def test_the_clip_acts_on_some_rows_of_these_cases():
-    """What is proved here is proved on both sides of the clip."""
+    """What is proved here is proved on both sides of the clip. Of several tasks, each has its own share."""
     case = meta_case(num_rows=6)
     theta_i, _ = adapt(*case[:5])
     assert outer_loss(case.policy, theta_i, case.post).clip_fraction == pytest.approx(2 / 6)
+    unclipped = case.post._replace(log_probs=case.policy.log_prob(theta_i, case.post.states, case.post.actions))
+    both = Batch(*map(np.stack, zip(case.post, unclipped)))
+    assert outer_loss(case.policy, np.stack([theta_i] * 2), both).clip_fraction == pytest.approx([2 / 6, 0])
+
+
+@each_method
+@pytest.mark.parametrize("num_steps", [0, 1, 2])
+def test_the_meta_gradient_of_several_tasks_has_a_row_for_each(method, num_steps):
+    case = meta_case(method, num_steps=num_steps)
+    together = case._replace(pre=[Batch(*(np.stack([x] * 3) for x in batch)) for batch in case.pre])
+    theta_i, pullback = adapt(*together[:5])
+    for field, ours in zip(case.meta, pullback(np.ones((3, case.policy.num_params)))):
+        assert ours.shape == (3, field.size)
 
 
 @pytest.mark.gradients

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from strategies import activation_name, along_all, cast, flat, packed, policy_case, policy_cases, proved_twice
 
+from minorml.advantage import AdvantageNetwork
 from minorml.gradcheck import assert_close, assert_gradient, full_gradient, taylor_slopes
 from minorml.mlp import ACTIVATIONS
 from minorml.policy import GaussianPolicy, check_shape
@@ -97,10 +98,12 @@ def test_sample_returns_the_log_prob_of_its_actions():
     assert_close(log_prob, np.array([policy.log_prob(*each) for each in zip(theta, s, a)]), 1e-12)
 
 
-def test_sample_without_noise_is_the_mean():
+def test_sample_is_the_mean_and_sigma_times_the_noise():
     case = policy_case()
-    a, _ = case.policy.sample(case.theta[None], case.s[None], np.zeros((1, *case.a.shape)))
-    assert_close(a[0], case.policy.mean(case.theta, case.s), 1e-15)
+    mean, log_std = case.policy.mean(case.theta, case.s), case.policy.split(case.theta)[1]
+    for noise in 0 * case.a, case.a:
+        a, _ = case.policy.sample(case.theta[None], case.s[None], noise[None])
+        assert_close(a[0], mean + np.exp(log_std) * noise, 1e-15)
 
 
 def test_init():
@@ -148,6 +151,18 @@ def test_bad_shapes_are_named(call, wrong, message):
         getattr(case.policy, call)(**arguments)
 
 
+def test_weights_of_several_tasks_have_a_row_for_each():
+    case = policy_case(depth=1)
+    s, a = np.stack([case.s] * 2), np.stack([case.a] * 2)
+    with pytest.raises(ValueError, match=r"w: expected shape \(2, 6\); given \(2,\)"):
+        case.policy.vjp(case.theta, s, a, np.zeros(2))
+
+
+@pytest.mark.parametrize("network", [GaussianPolicy(2, 1), AdvantageNetwork(2, 1)])
+def test_hidden_layers_are_50_wide_unless_told(network):
+    assert network.mlp.sizes[1:-1] == (50, 50)
+
+
 def test_an_unknown_activation_is_named():
     with pytest.raises(ValueError, match="activation: expected one of tanh, relu, identity; given 'elu'"):
         GaussianPolicy(3, 2, activation="elu")
@@ -155,5 +170,6 @@ def test_an_unknown_activation_is_named():
 
 def test_check_shape_takes_letters_for_any_length():
     check_shape("x", np.zeros((4, 2)), ("N", 2))
+    check_shape("x", np.zeros((4, 1000)), ("N", int("1000")))  # an equal number that is another object
     with pytest.raises(ValueError, match=r"x: expected shape \(N, 2\); given \(4, 3\)"):
         check_shape("x", np.zeros((4, 3)), ("N", 2))
