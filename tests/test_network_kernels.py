@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from minorml.advantage import AdvantageNetwork
 from minorml.kernels import network
-from minorml.kernels.network import block_rows
+from minorml.kernels.network import aligned, block_rows
 from minorml.kernels.registry import KERNELS
+from minorml.kernels.tile import VECTOR_BYTES
 from minorml.mlp import ACTIVATIONS
 from minorml.policy import GaussianPolicy
 
@@ -103,6 +104,30 @@ def test_nan_stays_in_its_row(activation):
 
 @given(st.integers(1, 10**5), dtypes)
 def test_blocks_hold_all_rows_and_little_more(N, dtype):
-    R = block_rows(N, dtype)
+    R, fewest = block_rows(N, dtype), -(-N // network.MOST_ROWS)
     lanes = 64 // np.dtype(dtype).itemsize
-    assert R <= max(128, network.MOST_ROWS) and -(-N // R) * R < N + lanes * -(-N // network.MOST_ROWS)
+    blocks = -(-N // R)
+    assert R <= max(128, network.MOST_ROWS) and blocks <= fewest and blocks * R < N + lanes * fewest
+
+
+@given(st.lists(st.integers(1, 40), max_size=3), dtypes)
+def test_room_begins_at_a_whole_vector(shape, dtype):
+    room = aligned(shape, dtype)
+    assert room.shape == tuple(shape) and room.dtype == dtype and room.ctypes.data % VECTOR_BYTES == 0
+
+
+def test_states_may_be_the_same_for_a_stack_of_parameters():
+    policy, rng = GaussianPolicy(3, 2, (5,)), np.random.default_rng(0)
+    theta, s = rng.normal(size=(2, policy.num_params)), rng.normal(size=(7, 3))
+    formula, kernel = KERNELS["mean"]
+    assert_alike(kernel(policy, theta, s), formula(policy, theta, s))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_are_no_error(name):
+    policy, laf, none = GaussianPolicy(3, 2, (5,)), AdvantageNetwork(3, 2, (5,)), np.empty((0, 3))
+    theta, v = np.ones((2, policy.num_params))
+    rest = {"mean": (), "vjp": (np.empty((0, 2)), np.empty(0)), "hvp": (np.empty((0, 2)), np.empty(0), v)}
+    case = (laf, np.ones(laf.num_params), np.empty((0, 8))) if name == "_at" else (policy, theta, none, *rest[name])
+    for ours, expected in zip(*(results(function, case) for function in KERNELS[name][::-1]), strict=True):
+        assert_alike(ours, expected)

@@ -100,6 +100,12 @@ def lines_of(widths):
 
 
 @helper
+def num_blocks(N, R):
+    """How many blocks N rows fill. No rows have one too: its sums are 0."""
+    return max(1, -(-N // R))
+
+
+@helper
 def enter(lines, x, first, count):
     """Transpose rows of x into lines of a block, and fill up with zeros. lines (n, R), x (N, n)"""
     for r in range(count):
@@ -116,7 +122,7 @@ def _forward(activation, widths, params, x, blocks, y):
     """Fill y, and blocks (M, B, lines, R); of a single one, (1, 1, lines, R), the last is left."""
     last, R = lines_of(widths) - widths[-1], blocks.shape[3]
     for i in range(len(y)):
-        for b in range(-(-x.shape[1] // R)):
+        for b in range(num_blocks(x.shape[1], R)):
             block, first, count = blocks[i % len(blocks), b % blocks.shape[1]], b * R, min(R, x.shape[1] - b * R)
             enter(block[:widths[0]], x[i % len(x)], first, count)
             forward_block(activation, widths, params[i % len(params)], block)
@@ -180,9 +186,9 @@ def block_rows(N, dtype):
     return max(1, -(-N // (parts * step))) * step
 
 
-def empty_blocks(M, N, sizes, R, dtype, keep=True, more=0):
+def empty_blocks(M, N, sizes, R, dtype, keep, more=0):
     """Room for the blocks of M tasks of N rows, or for a single one; each with `more` lines behind the last layer."""
-    tasks, parts = (M, -(-N // R)) if keep else (1, 1)
+    tasks, parts = (M, num_blocks(N, R)) if keep else (1, 1)
     return aligned((tasks, parts, sum(sizes) + len(sizes) - 1 + more, R), dtype)
 
 

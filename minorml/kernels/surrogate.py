@@ -17,6 +17,7 @@ from .network import (
     forward_block,
     jvp_block,
     lines_of,
+    num_blocks,
     stacked,
     vjp_block,
     vjp_tangent_block,
@@ -72,7 +73,7 @@ def _differentiate(form, clip, activation, widths, theta, s, a, advantages, old,
         params, log_std = theta[i % len(theta)][:-U], theta[i % len(theta)][-U:]
         per_std = np.exp(-log_std)
         constant, total, dlog_std[:] = -log_std.sum() - U * HALF_LOG_2PI, 0.0, 0.0
-        for b in range(-(-N // R)):
+        for b in range(num_blocks(N, R)):
             block, first, count = blocks[i % len(blocks), b % blocks.shape[1]], b * R, min(R, N - b * R)
             mean, e, slope = block[L - U:L], block[L:L + U], block[L + U]
             enter(block[:widths[0]], s[i], first, count)
