@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minorml.advantage import AdvantageNetwork
@@ -103,6 +103,7 @@ def test_nan_stays_in_its_row(activation):
 
 
 @given(st.integers(1, 10**5), dtypes)
+@example(16, np.float64)  # one block, though two would do
 def test_blocks_hold_all_rows_and_little_more(N, dtype):
     R, fewest = block_rows(N, dtype), -(-N // network.MOST_ROWS)
     lanes = 64 // np.dtype(dtype).itemsize
