@@ -15,7 +15,8 @@ NO_REWARD = (DOCS / "why-no-reward.md").read_text(encoding="utf-8")
 
 def vector(text):
     """"(0, −½, 1)" as an array."""
-    return np.array([float(Fraction(x.strip())) for x in text.strip("()").replace("½", "1/2").replace("−", "-").split(",")])
+    numbers = text.strip("()").replace("½", "1/2").replace("−", "-").split(",")
+    return np.array([float(Fraction(x.strip())) for x in numbers])
 
 
 @pytest.fixture(scope="module")
