@@ -37,7 +37,7 @@ test-oracle: .venv/with-test,plot,oracle  ## the derivatives against JAX; other 
 	$(BIN)/python -m pytest tests/test_jax_oracle.py tests/test_docs_gradcheck.py
 
 mutation: .venv/with-test,mutation  ## a mutation tester over the mathematics, then over the compiled passes; goes on where it was
-	$(BIN)/python tests/mutation.py tests/mutation.toml tests/mutation-kernels.toml
+	$(BIN)/python tests/mutation.py tests/mutation{,-kernels,-activation,-tiles}.toml
 
 test-no-jit: .venv/with-test,plot,cluster  ## without the JIT, what it could change
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m gradients

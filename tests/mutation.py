@@ -2,9 +2,9 @@
 
     python tests/mutation.py CONFIGURATION.toml …
 
-Each run works on a copy in build/mutation/, without the JIT, so that the formulas themselves are run. A run that was
-stopped goes on where it was; `make clean` begins anew. The share that was caught is printed, and each survivor that
-`tests/mutation-survivors.toml` does not explain; if there is one, the exit status is 1.
+Each run works on a copy in build/mutation/, without the JIT unless its test command turns it on, so that the formulas
+themselves are run. A run that was stopped goes on where it was; `make clean` begins anew. The share that was caught is
+printed, and each survivor that `tests/mutation-survivors.toml` does not explain; if there is one, the exit status is 1.
 """
 
 import os

@@ -1,31 +1,46 @@
-"""The numbers that two chapters work out by hand are those that the code finds, and those that their programs print."""
+"""The numbers that chapters work out by hand are those that the code finds, and those that their programs print."""
 
 import re
 import runpy
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from minorml.gradcheck import assert_close, complex_step
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BY_PEN = (DOCS / "meta-gradient.md").read_text(encoding="utf-8")
+R_OPERATOR = (DOCS / "r-operator.md").read_text(encoding="utf-8")
 NO_REWARD = (DOCS / "why-no-reward.md").read_text(encoding="utf-8")
 
 
 def vector(text):
-    """"(0, −½, 1)" as an array."""
-    numbers = text.strip("()").replace("½", "1/2").replace("−", "-").split(",")
-    return np.array([float(Fraction(x.strip())) for x in numbers])
+    """"(0, −1½, 1)" as an array."""
+    return np.array([number(x.strip()) for x in text.strip("()").split(",")])
+
+
+def number(text):
+    sign, text = (-1, text[1:]) if text[0] == "−" else (1, text)
+    part = {"½": 0.5, "¾": 0.75}.get(text[-1], 0)
+    return sign * (float(text.rstrip("½¾") or 0) + part)
+
+
+def run(page):
+    """What the program of a chapter computes, by name."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(compile(code, "a chapter", "exec"), names)
+    return names
+
+
+def shown_below_the_program(page):
+    return re.search(r"^```\n\n((?: {4}.*\n)+)", page, re.MULTILINE)[1].split()
 
 
 @pytest.fixture(scope="module")
 def by_pen():
-    """What the chapter's program computes, by name."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", BY_PEN, re.MULTILINE | re.DOTALL)
-    names = {}
-    exec(compile(code, "meta-gradient.md", "exec"), names)
-    return names
+    return run(BY_PEN)
 
 
 @pytest.mark.parametrize("field, symbol", [("theta", "θ"), ("offset", "θ_off"), ("alpha", "α"), ("psi", "ψ")])
@@ -45,8 +60,22 @@ def test_the_steps_by_pen_are_those_of_adapt(by_pen):
 
 
 def test_the_program_by_pen_prints_what_the_page_shows(by_pen):
-    shown = re.search(r"^```\n\n((?: {4}.*\n)+)", BY_PEN, re.MULTILINE)[1]
-    assert shown.split() == f"{by_pen['theta_i']}\n{by_pen['gradient']}".split()
+    assert shown_below_the_program(BY_PEN) == f"{by_pen['theta_i']}\n{by_pen['gradient']}".split()
+
+
+def test_the_r_operator_by_pen(capsys):
+    network = run(R_OPERATOR)
+    assert capsys.readouterr().out.split() == shown_below_the_program(R_OPERATOR)
+    params, v, dy = network["params"], network["v"], np.ones((1, 1))
+    gradient, product = (vector(re.search(rf"{name} = .*?(\([^A-Za-z]*\))", R_OPERATOR)[1])
+                         for name in (r"hence ∇L", "hence H v"))
+    np.testing.assert_allclose(network["network"].vjp(params, network["hs"], dy), gradient, atol=1e-15)
+
+    def loss_gradient(p):
+        return network["network"].vjp(p, network["network"].forward(p, network["x"]), dy)
+
+    assert_close(complex_step(loss_gradient, params, v), product)
+    assert_close(complex_step(loss_gradient, params, np.eye(4)[2])[0], product[2])  # the exercise: H is symmetric
 
 
 def test_the_angle_of_the_chapter_is_the_one_that_its_program_prints(capsys, monkeypatch):
