@@ -13,7 +13,7 @@ def test_first_step_is_the_sign_of_the_gradient():
 
 
 def test_many_steps_against_sums():
-    """m and u as the explicit weighted sums over all gradients so far."""
+    """(adam.1) and (adam.2). m and u as the explicit weighted sums over all gradients so far."""
     rng = np.random.default_rng(0)
     gradients = rng.normal(size=(20, 4))
     x, moments = np.zeros(4), adam.Moments.zeros_like(np.zeros(4))
@@ -37,6 +37,7 @@ def test_float32_stays_float32_and_nothing_is_written_to():
 
 @pytest.mark.parametrize("dtype, size", [("float32", 1.0), ("float32", 1e30), ("float64", 1e200)])
 def test_a_long_gradient_keeps_its_direction_and_a_short_one_its_bytes(dtype, size):
+    """(adam.3)"""
     vectors = [np.array(x, dtype) * np.dtype(dtype).type(size) for x in ([3.0, 0.0], [-4.0], [12.0, 0.0])]
     shortened, norm = adam.clip_by_global_norm(vectors, 0.5 * size)
     assert norm == pytest.approx(13 * size) and [v.dtype for v in shortened] == [dtype] * 3

@@ -56,6 +56,7 @@ def test_vjp_of_several_tasks_has_a_row_for_each(method):
 @pytest.mark.gradients
 @pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
 def test_value_equals_the_oracle(activation):
+    """(advantage.1)"""
     _, laf, _, psi, s, a, next_s, *_ = policy_case(activation=activation)
     expected = oracles.learned_advantages(psi, laf.mlp.sizes, activation, Batch(s, a, next_s))
     assert_close(laf.value(psi, s, a, next_s), expected, 1e-13)

@@ -20,12 +20,14 @@ def trajectories(rng, lengths, horizon, obs_dim=2):
 
 
 def test_features_are_powers_of_state_and_time():
+    """(baseline.2)"""
     states = np.array([[2.0, -1.0]])
     np.testing.assert_allclose(features(states, np.array([5]), 10),
                                [[2, -1, 4, 1, 8, -1, 0.5, 0.25, 0.125, 1]])
 
 
 def test_fit_minimises_the_ridge_sum():
+    """(baseline.3)"""
     rng = np.random.default_rng(0)
     phi, returns = rng.normal(size=(30, 5)), rng.normal(size=30)
     w = fit(phi, returns, ridge=0.3)
@@ -53,6 +55,7 @@ def test_singular_regression_has_a_defined_result():
 @given(seed=st.integers(0, 2**32 - 1), lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
        discount=st.floats(0, 1))
 def test_advantages_are_returns_minus_the_fit(seed, lengths, discount):
+    """(baseline.1) and (baseline.4)"""
     horizon = 6
     sample = trajectories(np.random.default_rng(seed), lengths, horizon)
     expected_returns = np.concatenate([oracles.returns(r[:n], discount) for r, n in zip(sample.rewards, lengths)])

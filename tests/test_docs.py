@@ -77,6 +77,14 @@ def test_equations_that_pages_and_tests_cite_are_in_the_code(path):
     assert not set(cited) - numbers
 
 
+@pytest.mark.parametrize("paths", [PAGES, [*(ROOT / "tests").glob("*.py")]], ids=["page", "test"])
+def test_every_equation_is_on_a_page_and_in_a_test(paths):
+    """Those of `gradcheck` are for who reads its code."""
+    numbers = {number for number in equations() if not number.startswith(("derivatives.", "differences.", "problems."))}
+    cited = {number for path in paths for number in re.findall(r"\(([a-z_]+\.\d+)\)", text(path))}
+    assert len(numbers) > 30 and not numbers - cited
+
+
 def test_targets_of_make_exist():
     targets = set(re.findall(r"^([a-z-]+):", text(ROOT / "Makefile"), re.M))
     named = {name for page in PAGES for name in re.findall(r"^ {4}make ([a-z-]+)", text(page), re.M)}

@@ -18,7 +18,7 @@ def balance(observation, bias):
 
 @pytest.mark.parametrize("copies", [1, 37])
 def test_states_are_those_of_gymnasium(copies):
-    """Bit for bit, from the seed to the fall, whatever the number of copies that are stepped together."""
+    """(cartpole.1). Bit for bit, from the seed to the fall, whatever the number of copies that are stepped together."""
     vector = gymnasium.make_vec(ID, num_envs=copies)
     signs = np.random.default_rng(copies).choice([-1.0, 1.0], (200, copies, 1))
     vector.reset(seed=11)

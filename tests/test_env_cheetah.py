@@ -29,7 +29,7 @@ def run(vector, actions, seed=3):
 
 
 def test_states_are_those_of_gymnasium(monkeypatch):
-    """Bit for bit over 1,000 steps, through falls that end our episodes and not theirs."""
+    """(cheetah.2) and (cheetah.3). Bit for bit over 1,000 steps, through falls that end our episodes and not theirs."""
     if importlib.util.find_spec("imageio") is None:  # HalfCheetah-v5 imports it, and uses it for nothing here
         monkeypatch.setitem(sys.modules, "imageio", types.ModuleType("imageio"))
     ours = gymnasium.make(ID).unwrapped  # before theirs, so that ours may choose how MuJoCo draws in later tests

@@ -38,6 +38,7 @@ def test_a_quarter_turn():
 
 @given(angles, actions)
 def test_actions_are_turned(angle, action):
+    """(point.1)"""
     moved = position("PointRotation", {"rotation": angle}, action)
     np.testing.assert_allclose(moved, turn(angle) @ action, atol=1e-14)
     np.testing.assert_allclose(np.hypot(*moved), np.hypot(*action), atol=1e-14)
@@ -66,6 +67,7 @@ def test_actions_are_clipped_before_they_are_turned(angle, action, scale):
 
 @given(angles)
 def test_one_step_to_the_goal(angle):
+    """(point.2)"""
     home = turn(-angle) @ [1, 0]
     (_, reward, terminated, truncated, _), = walk("PointRotation", {"rotation": angle}, home)
     assert abs(reward) < 1e-14 and not terminated and not truncated

@@ -29,6 +29,7 @@ def log_density(a, mean, log_std):
 @proved_twice
 @given(densities())
 def test_vjp(derivative, rtol, density):
+    """(gaussian.3)"""
     a, mean, log_std, w, *_ = density
     f, x = packed(lambda mean, log_std: w @ log_density(a, mean, log_std), mean, log_std)
     assert_gradient(f, flat(*gaussian.vjp(gaussian.standardise(a, mean, log_std), log_std, w)), x, rtol, derivative)
@@ -47,6 +48,7 @@ def test_vjp_rows(derivative, rtol, density):
 @proved_twice
 @given(densities())
 def test_jvp(derivative, rtol, density):
+    """(gaussian.4)"""
     a, mean, log_std, _, Rmean, Rlog_std, _ = density
     e = gaussian.standardise(a, mean, log_std)
 
@@ -64,7 +66,7 @@ def test_jvp(derivative, rtol, density):
 @proved_twice
 @given(densities())
 def test_vjp_tangent(derivative, rtol, density):
-    """R{vjp}: the vjp, proved above, differentiated while mean, log_std and weights move together."""
+    """(gaussian.5). R{vjp}: the vjp, proved above, differentiated while mean, log_std and weights move together."""
     a, mean, log_std, w, Rmean, Rlog_std, Rw = density
     e = gaussian.standardise(a, mean, log_std)
     _, Re = gaussian.jvp(e, log_std, Rmean, Rlog_std)
@@ -77,6 +79,7 @@ def test_vjp_tangent(derivative, rtol, density):
 @pytest.mark.gradients
 @given(densities())
 def test_log_density_equals_scipy(density):
+    """(gaussian.1) and (gaussian.2)"""
     a, mean, log_std, *_ = density
     assert_close(log_density(a, mean, log_std), scipy.stats.norm.logpdf(a, mean, np.exp(log_std)).sum(axis=1), 1e-12)
 

@@ -71,6 +71,7 @@ def test_tasks_together_are_each_task_to_the_last_bit(method, num_steps):
 @pytest.mark.parametrize("num_steps", [1, 2, 3])
 @pytest.mark.parametrize("depth", [1, 2])
 def test_meta_gradient_by_complex_step(method, activation, depth, num_steps):
+    """(meta.2), (meta.3), (meta.4) and (meta.5)"""
     assert_meta_gradient(meta_case(method, 0, activation, depth, num_steps, scale=0.7), 1e-12, complex_step)
 
 
@@ -197,6 +198,7 @@ def test_the_pullback_is_linear(method):
 @each_method
 @each_activation
 def test_adaptation_and_loss_equal_the_oracle(method, activation):
+    """(meta.1)"""
     policy, laf, row, meta, pre, post = meta_case(method, 0, activation, depth=2, num_steps=2)
     expected = meta.theta
     for batch in pre:

@@ -13,6 +13,7 @@ from minorml.mlp import ACTIVATIONS, MLP
 @proved_twice
 @given(network_cases)
 def test_vjp(derivative, rtol, case):
+    """(mlp.2) and (mlp.3)"""
     mlp, params, x, dy, *_ = case
     ours = mlp.vjp(params, mlp.forward(params, x), dy)
     assert_gradient(lambda p: np.sum(dy * mlp.forward(p, x)[-1]), ours, params, rtol, derivative)
@@ -21,6 +22,7 @@ def test_vjp(derivative, rtol, case):
 @proved_twice
 @given(network_cases)
 def test_vjp_rows(derivative, rtol, case):
+    """(mlp.3), row by row"""
     mlp, params, x, dy, *_ = case
     ours = mlp.vjp_rows(params, mlp.forward(params, x), dy)
     assert_gradient(lambda p: np.sum(dy * mlp.forward(p, x)[-1], axis=1), ours.T, params, rtol, derivative)
@@ -29,6 +31,7 @@ def test_vjp_rows(derivative, rtol, case):
 @proved_twice
 @given(network_cases)
 def test_jvp_of_every_layer(derivative, rtol, case):
+    """(mlp.4)"""
     mlp, params, x, _, v, _ = case
     hs = mlp.forward(params, x)
     assert mlp.jvp(params, hs, v)[0] is None  # the input does not move
@@ -39,7 +42,7 @@ def test_jvp_of_every_layer(derivative, rtol, case):
 @proved_twice
 @given(network_cases)
 def test_vjp_tangent(derivative, rtol, case):
-    """R{vjp}: the vjp, proved above, differentiated while parameters and dy move together."""
+    """(mlp.5). R{vjp}: the vjp, proved above, differentiated while parameters and dy move together."""
     mlp, params, x, dy, v, Rdy = case
     hs = mlp.forward(params, x)
     ours = mlp.vjp_tangent(params, hs, dy, v, mlp.jvp(params, hs, v), Rdy)
@@ -50,6 +53,7 @@ def test_vjp_tangent(derivative, rtol, case):
 @pytest.mark.gradients
 @given(network_cases)
 def test_forward_equals_the_oracle(case):
+    """(mlp.1)"""
     mlp, params, x, *_ = case
     assert_close(mlp.forward(params, x)[-1], oracles.mlp(params, mlp.sizes, activation_name(mlp), x), 1e-13)
 

@@ -72,7 +72,7 @@ MUTANTS = [Mutant(*row) for row in [
      "forward_block(activation, widths, params[i % len(params)], block)",
      "forward_block(activation, widths, params[0], block)"),
     ("kernels/network", "the last block left out",
-     "for b in range(-(-x.shape[1] // R)):", "for b in range(x.shape[1] // R):"),
+     "for b in range(num_blocks(x.shape[1], R)):", "for b in range(x.shape[1] // R):"),
     ("kernels/network", "biases missing",
      "h[n] = 1", "h[n] = 0"),
     ("kernels/activation", "f'' term halved",

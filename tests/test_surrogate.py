@@ -38,7 +38,7 @@ rows_cases = st.builds(rows_case, st.integers(0, 2**32 - 1), st.integers(1, 13))
 @each_form
 @given(rows_cases)
 def test_slope_curvature_and_mixed(derivative, rtol, form, case):
-    """Each row depends on its own x and A only, so one step along (1, …, 1) differentiates them all."""
+    """(surrogate.4), (surrogate.5), (surrogate.6). Rows depend on their own x and A: one step along (1, …, 1) does."""
     x, advantages, old = case
     rows, ones = form(x, advantages, old), np.ones_like(x)
     expected = {
@@ -66,7 +66,7 @@ def test_without_old_log_probs_they_are_the_present_ones(form):
 @pytest.mark.parametrize("form, clip", [(surrogate.log_form, ()), (surrogate.ratio_form, ()),
                                         (surrogate.clipped_form, (0.2,))], ids=["log", "ratio", "clipped"])
 def test_gradient_and_hessian_as_functions_of_theta(form, clip, activation):
-    """(surrogate.2) and (surrogate.3), by the complex step and by Taylor slopes 2 and 3."""
+    """(surrogate.1), (surrogate.2) and (surrogate.3), by the complex step and by Taylor slopes 2 and 3."""
     policy, _, theta, _, s, a, _, advantages, _, v = policy_case(seed=1, activation=activation)
     v = v / np.linalg.norm(v)
     old = policy.log_prob(theta, s, a) - np.log(ratios(np.random.default_rng(0), len(s))[0])
