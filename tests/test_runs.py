@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -137,6 +138,34 @@ def test_two_writers_exclude_each_other(tmp_path):
         Run.reopen(tmp_path / "run", small())
     first.close()
     Run.reopen(tmp_path / "run", small())
+
+
+NO_LOCKS = """
+import errno, os, sys, fcntl
+def flock(file, how):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+fcntl.flock = flock
+from minorml.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_disk_without_locks_is_told(tmp_path):
+    """The message names the file and the way to go on; the run that is there stays as it was."""
+    Run.create(tmp_path / "run", small()).close()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done = subprocess.run([sys.executable, "-c", NO_LOCKS, "train", "--preset=point/norml", "--overwrite",
+                           "--out", str(tmp_path / "run")], capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("minorml: failed")]
+    assert "run/.lock: this disk cannot lock files" in line and "give an --out on another disk" in line
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_python_without_fcntl():
+    """As on Windows: everything is imported all the same."""
+    code = "import sys; sys.modules['fcntl'] = None; import minorml.__main__"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("text, message", [

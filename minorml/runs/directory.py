@@ -14,12 +14,14 @@ metrics.csv holds its iterations' rows at least; what is past them is cut off wh
 
 import csv
 import dataclasses
-import fcntl
+import errno
 import json
 import os
 import shutil
 import sys
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ..rl.config import Config, from_json
 from . import checkpoints, failures
@@ -30,6 +32,7 @@ METRICS = ("iteration", "env_steps", "seconds", "pre_return", "pre_return_std", 
            "episodes", "loss", "gradient_norm", "log_std", "alpha_norm", "clip_fraction")
 KEPT = 3  # checkpoints
 FILES = ("config.json", "versions.json", "metrics.csv", "evaluation.csv")
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what network disks without locks answer
 FOLDERS = ("checkpoints", "failures", "plots")
 
 
@@ -93,7 +96,7 @@ class Run:
                     _say(f"{path}: there is no checkpoint; the run starts from its first iteration")
                 return run._begin(lock)
         except BaseException:
-            lock.close()
+            lock.release()
             raise
         run._lock = lock
         return run
@@ -228,7 +231,7 @@ class Run:
         """Let another process write to the run."""
         if self._metrics is not None:
             self._metrics.close()
-        self._lock.close()
+        self._lock.release()
 
     def _checkpoints(self):
         found = [path for path in (self.path / "checkpoints").glob("iteration-*.npz") if path.stem[10:].isdecimal()]
@@ -249,14 +252,18 @@ def _a_start(entry):
 
 
 def _lock(path):
-    """Hold the directory against a second writer until the returned file is closed, or the process ends."""
-    file = open(path / ".lock", "w")
+    """Hold the directory against a second writer until the returned lock is released, or the process ends."""
+    lock = FileLock(path / ".lock", thread_local=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        lock.acquire(timeout=0)
+    except Timeout:
         raise RunError(f"{path}: another process is writing to this run") from None
-    return file
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise
+        raise OSError(f"{path / '.lock'}: this disk cannot lock files ({error}); give an --out on another disk, and "
+                      "move the run when it is finished") from error
+    return lock
 
 
 def _to_arrays(state):
