@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minorml.experiments.train import initial_state, iterate
+from minorml.experiments.train import iterate
+from minorml.experiments.trained import initial_state
 from minorml.parallel.workers import WorkerPool
 from minorml.rl.presets import preset
 from minorml.rl.problem import make_problem

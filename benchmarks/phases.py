@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from minorml.experiments import train
-from minorml.experiments.train import initial_state, iterate
+from minorml.experiments.train import iterate
+from minorml.experiments.trained import initial_state
 from minorml.parallel import adaptation, share
 from minorml.parallel.workers import WorkerPool
 from minorml.rl import problem

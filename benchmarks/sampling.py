@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.timing import in_turn, spread
 from envs.cheetah import FRAME_SKIP, SWAP, mujoco  # it chooses how MuJoCo draws
-from minorml.experiments.train import initial_state
+from minorml.experiments.trained import initial_state
 from minorml.parallel.share import Share
 from minorml.parallel.workers import WorkerPool
 from minorml.rl.presets import preset

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from minorml.experiments.train import initial_state
+from minorml.experiments.trained import initial_state
 from minorml.rl.presets import preset
 from minorml.rl.problem import make_problem
 

@@ -19,8 +19,9 @@ Reading order, which is also the order of imports, room by room:
     rl/           baseline → rollout → adam → tasks → checks → streams → config → presets → problem
     parallel/     threads → adaptation → share → signals → workers                          the work, and who does it
     runs/         progress → checkpoints → failures → machine → directory                   runs on disk
-    deployment/   c_source → export                                                         a robot's files
-    experiments/  train → finetune → sweep → video → statistics → plots → reproduction → report
+    deployment/   c_source → export → controller → recording → logs → collect → reference → adapting → corrections → fit
+                                                                                            a robot's logs and policies
+    experiments/  trained → train → finetune → sweep → video → statistics → plots → reproduction → report
     commands/     values → training → adapting → showing → __main__                         the command line
 
 `kernels/` holds compiled forms of formulas that stand in these modules; `gradcheck` tests derivatives, ours and yours.
@@ -33,8 +34,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .advantage import AdvantageNetwork
-    from .experiments.finetune import evaluate, finetune
-    from .experiments.train import Trained, load, train
+    from .deployment.controller import Policy, load_policy
+    from .deployment.logs import load_recording
+    from .deployment.recording import Recording
+    from .experiments.finetune import collect, evaluate, finetune
+    from .experiments.train import train
+    from .experiments.trained import Trained, load
     from .meta import Batch, MetaParameters, adapt, meta_gradient, outer_loss
     from .methods import METHODS
     from .parallel.signals import Stopped
@@ -48,15 +53,17 @@ if TYPE_CHECKING:
 # load a simulator.
 _HOMES = {
     "AdvantageNetwork": "advantage", "Batch": "meta", "Config": "rl.config", "GaussianPolicy": "policy",
-    "METHODS": "methods", "MetaParameters": "meta", "PRESETS": "rl.presets", "RunError": "runs.directory",
-    "Stopped": "parallel.signals", "Trained": "experiments.train", "WorkerError": "parallel.workers", "adapt": "meta",
-    "evaluate": "experiments.finetune", "finetune": "experiments.finetune", "load": "experiments.train",
+    "METHODS": "methods", "MetaParameters": "meta", "PRESETS": "rl.presets", "Policy": "deployment.controller",
+    "Recording": "deployment.recording", "RunError": "runs.directory", "Stopped": "parallel.signals",
+    "Trained": "experiments.trained", "WorkerError": "parallel.workers", "adapt": "meta",
+    "collect": "experiments.finetune", "evaluate": "experiments.finetune", "finetune": "experiments.finetune",
+    "load": "experiments.trained", "load_policy": "deployment.controller", "load_recording": "deployment.logs",
     "meta_gradient": "meta", "outer_loss": "meta", "preset": "rl.presets", "train": "experiments.train",
 }
 
-__all__ = ["AdvantageNetwork", "Batch", "Config", "GaussianPolicy", "METHODS", "MetaParameters", "PRESETS", "RunError",
-           "Stopped", "Trained", "WorkerError", "adapt", "evaluate", "finetune", "load", "meta_gradient", "outer_loss",
-           "preset", "train"]
+__all__ = ["AdvantageNetwork", "Batch", "Config", "GaussianPolicy", "METHODS", "MetaParameters", "PRESETS", "Policy",
+           "Recording", "RunError", "Stopped", "Trained", "WorkerError", "adapt", "collect", "evaluate", "finetune",
+           "load", "load_policy", "load_recording", "meta_gradient", "outer_loss", "preset", "train"]
 
 
 def __getattr__(name):

@@ -12,7 +12,7 @@ from test_fuzz import TINY, run_main, sample
 from test_train import flat
 
 import minorml
-from minorml.experiments.train import initial_state
+from minorml.experiments.trained import initial_state
 from minorml.meta import outer_loss
 from minorml.methods import METHODS
 from minorml.parallel import adaptation

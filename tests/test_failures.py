@@ -16,7 +16,7 @@ from test_fuzz import TINY, contents, run_main
 from test_train import flat
 
 import minorml
-from minorml.experiments.train import initial_state
+from minorml.experiments.trained import initial_state
 from minorml.meta import outer_loss
 from minorml.parallel import adaptation
 from minorml.parallel.adaptation import sample_and_adapt

@@ -6,7 +6,7 @@ from test_train import small
 
 import minorml
 from minorml.experiments.finetune import on_tasks, without_noise
-from minorml.experiments.train import initial_state
+from minorml.experiments.trained import initial_state
 from minorml.rl.problem import make_problem
 from minorml.rl.tasks import grid_tasks
 

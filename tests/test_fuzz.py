@@ -23,7 +23,7 @@ from test_train import small
 
 import minorml
 from minorml.__main__ import main
-from minorml.experiments.train import State, initial_state
+from minorml.experiments.trained import State, initial_state
 from minorml.rl.config import Config, from_json, parse_setting
 from minorml.rl.problem import make_problem
 from minorml.rl.tasks import Uniform, parse, sample_tasks

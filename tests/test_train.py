@@ -8,7 +8,8 @@ import pytest
 
 import minorml
 from minorml import Config, preset
-from minorml.experiments.train import initial_state, iterate
+from minorml.experiments.train import iterate
+from minorml.experiments.trained import initial_state
 from minorml.meta import meta_gradient, outer_loss
 from minorml.methods import METHODS
 from minorml.parallel.adaptation import sample_and_adapt

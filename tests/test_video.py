@@ -8,8 +8,8 @@ import pytest
 from test_finetune import untrained
 
 from minorml.experiments import video
-from minorml.experiments.video import parse_task, side_by_side
-from minorml.rl.tasks import Choice, Uniform
+from minorml.experiments.video import side_by_side
+from minorml.rl.tasks import Choice, Uniform, parse_task
 
 Image = pytest.importorskip("PIL.Image", reason="optional extra `plot`")
 

@@ -14,7 +14,8 @@ from test_train import flat, small
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import minorml
-from minorml.experiments.train import initial_state, iterate
+from minorml.experiments.train import iterate
+from minorml.experiments.trained import initial_state
 from minorml.parallel.share import Share
 from minorml.parallel.threads import in_threads, one_blas_thread
 from minorml.parallel.workers import WorkerPool

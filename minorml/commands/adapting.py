@@ -1,15 +1,17 @@
-"""`minorml evaluate`."""
+"""`minorml evaluate | collect | adapt | export`."""
 
 import csv
 import io
 from pathlib import Path
 
-from ..experiments.finetune import evaluate
-from ..experiments.train import load
+from ..deployment.controller import load_policy
+from ..deployment.logs import load_recording
+from ..experiments.finetune import collect, evaluate
+from ..experiments.trained import load, with_reference
 from ..methods import METHODS
-from ..rl.tasks import describe, grid_tasks
+from ..rl.tasks import describe, grid_tasks, parse_task
 from ..runs.checkpoints import write_atomically
-from .values import not_negative, positive
+from .values import log_file, names, not_negative, policy_file, positive
 
 
 def add(verbs):
@@ -21,6 +23,34 @@ def add(verbs):
     v.add_argument("--repetitions", type=positive, default=5, help="independent repetitions (default 5)")
     v.add_argument("--seed", type=not_negative, default=0, help="of the evaluation (default 0)")
     v.set_defaults(run=run_evaluate)
+
+    v = verbs.add_parser("collect", help="record a simulated robot: the log that `adapt` reads")
+    v.add_argument("folder", type=Path, metavar="RUN", help="a run's directory")
+    v.add_argument("--task", required=True, metavar="NAME=VALUE", help="how the robot is, for example rotation=1.5; "
+                   "several attributes with ',' between them")
+    v.add_argument("--policy", type=Path, metavar="FILE", help="an .npz of `adapt` or `export` (default: the exploring "
+                   "policy of the run)")
+    v.add_argument("--episodes", type=positive, metavar="K", help="how many (default: as many as in training)")
+    v.add_argument("--seed", type=not_negative, default=0, help="of noise and resets (default 0)")
+    v.add_argument("--out", required=True, type=log_file, metavar="LOG.npz", help="the log")
+    v.set_defaults(run=run_collect)
+
+    v = verbs.add_parser("adapt", help="adapt a run's policy to a robot's log, and say whether the log fits")
+    v.add_argument("folder", type=Path, metavar="RUN", help="a run's directory")
+    v.add_argument("logs", nargs="+", metavar="LOG", help=".npz, .csv or minari:ID; several: one for each step, each "
+                   "recorded by the policy that the ones before it give")
+    v.add_argument("--observations", type=names, metavar="A,B,…", help="a .csv's columns of observations, in the order "
+                   "of training (default: observation_0,observation_1,…)")
+    v.add_argument("--actions", type=names, metavar="A,B,…", help="its columns of actions (default: action_0,…)")
+    v.add_argument("--strict", action="store_true", help="refuse a log that does not fit")
+    v.add_argument("--out", required=True, type=policy_file, metavar="FILE", help="the adapted policy: .npz, .onnx, .c "
+                   "or .h")
+    v.set_defaults(run=run_adapt)
+
+    v = verbs.add_parser("export", help="write a run's exploring policy, or an adapted one, as a file for a robot")
+    v.add_argument("policy", type=Path, metavar="RUN|FILE", help="a run's directory, or an .npz of `adapt`")
+    v.add_argument("--out", required=True, type=policy_file, metavar="FILE", help="ends in .npz, .onnx, .c or .h")
+    v.set_defaults(run=run_export)
 
 
 def run_evaluate(args):
@@ -43,6 +73,33 @@ def run_evaluate(args):
     means = {s: [row[s].returns.mean() for row in table.values()] for s in stages}
     print(f"{'mean of the tasks':24}" + "".join(f"{sum(x) / len(x):>10.2f}{'':8}" for x in means.values()))
     print(f"written: {path}")
+
+
+def run_collect(args):
+    trained = load(args.folder)
+    task = parse_task(args.task, trained.config.distribution)
+    policy = None if args.policy is None else load_policy(args.policy)
+    recording = collect(trained, task, policy, args.seed, args.episodes)
+    recording.save(args.out)
+    print(f"{args.out}: {len(recording.episodes)} episodes, {recording.num_rows} transitions, {describe(task)}; "
+          f"mean return {recording.returns.mean():.2f}")
+
+
+def run_adapt(args):
+    trained = load(args.folder)
+    recordings = [load_recording(log, args.observations, args.actions) for log in args.logs]
+    if trained.reference is None:
+        trained = with_reference(trained, progress=True)
+    adapted = trained.adapt(recordings, args.strict)
+    print(adapted.report)
+    adapted.export(args.out)
+    print(f"written: {args.out}")
+
+
+def run_export(args):
+    policy = load(args.policy).policy() if args.policy.is_dir() else load_policy(args.policy)
+    policy.export(args.out)
+    print(f"written: {args.out}")
 
 
 def _write_scores(folder, names, scores):

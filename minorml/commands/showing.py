@@ -4,9 +4,9 @@ from pathlib import Path
 
 from ..experiments import plots
 from ..experiments.report import report
-from ..experiments.train import load
-from ..experiments.video import parse_task, side_by_side
-from ..rl.tasks import grid_tasks
+from ..experiments.trained import load
+from ..experiments.video import side_by_side
+from ..rl.tasks import grid_tasks, parse_task
 from ..runs.directory import Run
 from .values import not_negative, positive
 

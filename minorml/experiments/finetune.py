@@ -8,17 +8,21 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ..parallel.adaptation import adapt_all, sample_and_adapt
+from ..deployment.adapting import record_and_adapt
+from ..deployment.collect import record
+from ..deployment.controller import Policy
+from ..deployment.recording import Recording
 from ..parallel.threads import one_blas_thread
 from ..rl.problem import make_problem
 from ..rl.streams import EVALUATE, stream
 from ..rl.tasks import require_alike, set_tasks
 from ..runs.progress import Progress
-from .train import Trained
+from .trained import Trained
 
 NO_NOISE = -40.0  # the log σ of a policy that acts by its mean: 4e-18 is lost beside any action
 
@@ -64,8 +68,37 @@ def finetune(trained: Trained, tasks: Sequence[dict], steps: int | None = None, 
     steps = trained.config.adapt_steps if steps is None else steps
     rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
     with on_tasks(trained.config, tasks, make_envs) as problem:
-        _, _, theta, _ = sample_and_adapt(problem, trained.meta, steps, rngs)
-    return theta
+        _, _, thetas = record_and_adapt(problem, trained.meta, steps, rngs)
+    return thetas[-1]
+
+
+def collect(trained: Trained, task: dict, policy: Policy | None = None, seed: int | np.random.Generator = 0,
+            episodes: int | None = None, make_envs: Callable | None = None) -> Recording:
+    """Record a simulated robot.
+
+    Parameters
+    ----------
+    trained : Trained
+    task : {attribute: value}, for example {"rotation": 1.5}
+    policy : the one that acts, with its noise; default: `trained.policy()`
+    seed : of the noise and of resets; or a generator, which is used and goes on. `finetune` adapts to what seed 0 gives
+    episodes : how many; default: K, as in training
+    make_envs : as for `train`
+
+    Raises
+    ------
+    ValueError : the environment does not have this task; a policy of another robot
+    """
+    config = trained.config if episodes is None else replace(trained.config, num_trajectories=episodes)
+    rng = seed if isinstance(seed, np.random.Generator) else stream(seed, EVALUATE, 0, 0)
+    with on_tasks(config, [task], make_envs) as problem:
+        own = trained.meta.theta
+        theta = own if policy is None else policy.theta
+        if (theta.shape, theta.dtype) != (own.shape, own.dtype):
+            raise ValueError(f"policy: expected one of {len(own)} parameters in {own.dtype}; given {len(theta)} in "
+                             f"{theta.dtype}")
+        recording, = record(problem, theta[None], [rng])
+    return recording
 
 
 def evaluate(trained: Trained, tasks: Sequence[dict], steps: int | None = None, repetitions: int = 5, seed: int = 0,
@@ -93,23 +126,20 @@ def evaluate(trained: Trained, tasks: Sequence[dict], steps: int | None = None, 
 
 def _stages(problem, meta, steps, rngs, deterministic):
     """Each stage's mean return on each task: {stage: (M,)}."""
-    rollouts, pre, theta, _ = sample_and_adapt(problem, meta, steps, rngs)
+    def perform(theta):
+        return record(problem, theta, rngs)
+
+    recordings, _, thetas = record_and_adapt(problem, meta, steps, rngs)
     if deterministic:
-        def perform(theta):
-            return problem.rollout(without_noise(problem.policy, theta), rngs)
-
-        performed = [perform(np.concatenate([group.theta for group in adapt_all(problem, meta, [b[:k] for b in pre])]))
-                     for k in range(steps + 1)]
+        performed = [perform(without_noise(problem.policy, theta)) for theta in thetas]
     else:
-        def perform(theta):
-            return problem.rollout(theta, rngs)
-
-        performed = [*rollouts, perform(theta)]
+        performed = [*recordings, perform(thetas[-1])]
     stages = {"before": performed[0]}
     if "offset" in problem.method.learned:
-        stages["offset only"] = perform(np.stack([meta.theta + meta.offset] * len(rngs)))
-    stages |= {f"after {k}": trajectories for k, trajectories in enumerate(performed) if k > 0}
-    return {stage: np.array([one.returns.mean() for one in trajectories]) for stage, trajectories in stages.items()}
+        offset = np.stack([meta.theta + meta.offset] * len(rngs))
+        stages["offset only"] = perform(without_noise(problem.policy, offset) if deterministic else offset)
+    stages |= {f"after {k}": recorded for k, recorded in enumerate(performed) if k > 0}
+    return {stage: np.array([one.returns.mean() for one in recorded]) for stage, recorded in stages.items()}
 
 
 def without_noise(policy, thetas):

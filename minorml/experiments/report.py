@@ -26,7 +26,7 @@ from . import plots
 from .finetune import evaluate
 from .reproduction import commands, made_with
 from .statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
-from .train import Trained, load
+from .trained import Trained, load
 
 CURVE = {"iteration": "d", "env_steps": "d", "seconds": ".2f", "pre_return": ".5g", "post_return": ".5g"}
 STAGES = [f"{stage}_{how}" for how in ("sampled", "deterministic") for stage in ("before", "offset", "after")]

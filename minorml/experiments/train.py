@@ -9,17 +9,17 @@ A run continues from a checkpoint as if it had never stopped, and its numbers ar
 gradients are added in the order of the tasks, and random numbers come from keyed streams.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from os import PathLike
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..meta import MetaParameters
 from ..parallel.signals import first_signal_waits
 from ..parallel.workers import WorkerPool
 from ..rl import adam
@@ -28,31 +28,10 @@ from ..rl.checks import check_tasks, tell_actions_outside
 from ..rl.config import Config
 from ..rl.presets import preset
 from ..rl.problem import make_problem
-from ..rl.streams import INIT, stream
-from ..rl.tasks import grid_tasks, set_tasks
 from ..runs.directory import Run
 from ..runs.failures import Failure, NotFinite
 from ..runs.progress import Progress
-
-
-class State(NamedTuple):
-    """What changes from one iteration to the next, and all that a checkpoint holds."""
-
-    meta: MetaParameters
-    moments: dict  # field of MetaParameters → adam.Moments, for the learned ones
-    iteration: int  # finished iterations
-    env_steps: int  # environment steps lived so far
-    seconds: float  # time spent so far
-
-
-def initial_state(problem):
-    """θ and ψ drawn, θ_off = 0, α = the inner rate everywhere."""
-    config, rng = problem.config, stream(problem.config.seed, INIT)
-    theta = problem.policy.init(rng, config.log_std, config.dtype)
-    meta = MetaParameters(theta, np.zeros_like(theta), problem.laf.init(rng, config.dtype),
-                          np.full_like(theta, config.inner_rate))
-    moments = {name: adam.Moments.zeros_like(getattr(meta, name)) for name in config.learned}
-    return State(meta, moments, iteration=0, env_steps=0, seconds=0.0)
+from .trained import State, Trained, initial_state, problem_without_tasks, with_reference
 
 
 def iterate(problem, pool, state):
@@ -130,14 +109,6 @@ def _update(meta, moments, gradients, longest, rate):
     return meta._replace(**changed), new_moments, norm
 
 
-class Trained(NamedTuple):
-    """The outcome of training: what it was asked, what was learned, and how it went."""
-
-    config: Config
-    meta: MetaParameters
-    metrics: list[dict]  # one per iteration
-
-
 def train(config: Config | str, out: str | PathLike | None = None, *, resume: bool = False, overwrite: bool = False,
           progress: bool = True, make_envs: Callable | None = None, workers: int | None = None,
           executor: Executor | None = None, scheduler: str | None = None, **fields: Any) -> Trained:
@@ -165,14 +136,15 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
     WorkerError : a worker failed or died; the last finished iteration is in the last checkpoint
     Stopped : SIGINT or SIGTERM came, and the iteration in hand was finished and saved
     """
-    config = dataclasses.replace(preset(config) if isinstance(config, str) else config, **fields)
+    config = replace(preset(config) if isinstance(config, str) else config, **fields)
     problem, state = _checked(config, make_envs, progress)  # first: what is wrong shows before a file is made
-    metrics = []
+    metrics, spaces = [], (problem.policy.obs_dim, problem.policy.act_dim)
     with (WorkerPool(config, make_envs, workers, executor, scheduler) as pool,
           first_signal_waits(progress) as stop_if_asked):
         run = None
         if out is not None:
             run = Run.reopen(out, config) if resume else Run.create(out, config, overwrite)
+            run.keep_spaces(*spaces)
         with nullcontext() if run is None else closing(run):
             if resume and run is not None:
                 state = run.restore(state)
@@ -189,7 +161,10 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
                         run.append(row)
                         run.save(state)
                     shown.update(before=row["pre_return"], after=row["post_return"])
-    return Trained(config, state.meta, metrics)
+    trained = with_reference(Trained(config, state.meta, metrics, spaces), make_envs, progress)
+    if out is not None and trained.reference is not None:
+        trained.reference.save(Path(out))
+    return trained
 
 
 def _next(problem, pool, state, run):
@@ -202,29 +177,13 @@ def _next(problem, pool, state, run):
         raise FloatingPointError(message + kept) from error
 
 
-def load(path: str | PathLike, make_envs: Callable | None = None) -> Trained:
-    """The Trained of a run's directory, from its newest checkpoint. `make_envs` as for `train`."""
-    run = Run(path)
-    state = run.load(initial_state(_shapes(run.config, make_envs)))
-    return Trained(run.config, state.meta, run.metrics())
-
-
 def _checked(config, make_envs, say):
     """The problem and its first state, once the environments were looked at (`minorml/rl/checks.py`)."""
-    problem = _shapes(config, make_envs)
-    pair = make_problem(dataclasses.replace(config, num_trajectories=1), 2, make_envs)
+    problem = problem_without_tasks(config, make_envs)
+    pair = make_problem(replace(config, num_trajectories=1), 2, make_envs)
     with closing(pair.envs):
         check_tasks(pair)
         state = initial_state(problem)
         if say:
             tell_actions_outside(pair, state.meta.theta)
     return problem, state
-
-
-def _shapes(config, make_envs):
-    """A problem whose environments took some of the tasks and are closed again: its networks and spaces alone."""
-    problem = make_problem(config, 1, make_envs)
-    with closing(problem.envs):
-        for task in grid_tasks(config.distribution, 16):
-            set_tasks(problem.envs, [task], config.num_trajectories)
-    return problem

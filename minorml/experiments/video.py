@@ -24,20 +24,6 @@ COLOURS = 128
 MAX_WIDTH, TITLE, BORDER, FONT_SIZE = 400, 38, 2, 13  # pixels: a panel's width, its title's height, …
 
 
-def parse_task(text, distribution):
-    """`rotation=1.5` or `g=9,m=2` → {attribute: value}; ValueError unless each attribute that varies has a number."""
-    try:
-        task = {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
-    except ValueError:
-        task = {}
-    if not task or not all(name.isidentifier() and math.isfinite(value) for name, value in task.items()):
-        raise ValueError(f"task: expected NAME=NUMBER, several with ',' between them; given {text!r}")
-    missing = [part.name for part in distribution if part.name not in task]
-    if missing:
-        raise ValueError(f"task: expected a value for {', '.join(missing)} too; given {text!r}")
-    return task
-
-
 def side_by_side(trained, task, path, steps=None, seed=0, progress=False, horizon=None):
     """Write a GIF of one task: on the left the meta-policy, on the right the policy that `finetune` adapts to it.
 

@@ -69,6 +69,15 @@ def outer_all(problem, theta, post):
     return [np.concatenate(fields) for fields in zip(*outer)]
 
 
+def pre_batch(problem, trajectories):
+    """D_i^pre of one task's trajectories, with advantages from rewards for a method that adapts from them."""
+    advantages = None
+    if problem.method.uses_rewards:
+        advantages, = normalise([estimate_advantages(trajectories, problem.config.discount)])
+        advantages = advantages.astype(problem.config.dtype)
+    return trajectories.batch(advantages)
+
+
 def sample_and_adapt(problem, meta, steps, rngs, names=None):
     """Adapt to the tasks that are set: roll out and adapt, `steps` times, each time on fresh transitions.
 
@@ -85,10 +94,6 @@ def sample_and_adapt(problem, meta, steps, rngs, names=None):
         trajectories = problem.rollout(np.concatenate([group.theta for group in adapted]), rngs, names)
         rollouts.append(trajectories)
         for one, mine in zip(trajectories, pre):
-            advantages = None
-            if problem.method.uses_rewards:
-                advantages, = normalise([estimate_advantages(one, problem.config.discount)])
-                advantages = advantages.astype(problem.config.dtype)
-            mine.append(one.batch(advantages))
+            mine.append(pre_batch(problem, one))
         adapted = adapt_all(problem, meta, pre)
     return rollouts, pre, np.concatenate([group.theta for group in adapted]), adapted

@@ -16,10 +16,10 @@ from .rollout import rollout, scale_actions
 
 
 class Problem(NamedTuple):
-    """The environments, the networks and the method of a configuration. Made by `make_problem`."""
+    """The environments, the networks and the method of a configuration. Made by `make_problem`, or `without_envs`."""
 
     config: Config
-    envs: gymnasium.vector.VectorEnv  # M·K copies
+    envs: gymnasium.vector.VectorEnv | None  # M·K copies; None where a log is all that there is
     policy: GaussianPolicy
     laf: AdvantageNetwork
     method: Method
@@ -68,7 +68,12 @@ def make_problem(config, num_tasks=None, make_envs=None):
     except (AttributeError, ValueError) as error:
         envs.close()
         raise ValueError(f"env {config.env}: {error}") from error
-    return Problem(config, envs,
+    return without_envs(config, obs_dim, act_dim)._replace(envs=envs)
+
+
+def without_envs(config, obs_dim, act_dim):
+    """The networks for a configuration and a robot of S observations and U actions."""
+    return Problem(config, None,
                    GaussianPolicy(obs_dim, act_dim, config.hidden, config.activation),
                    AdvantageNetwork(obs_dim, act_dim, config.laf_hidden, config.laf_activation),
                    METHODS[config.method])

@@ -25,7 +25,7 @@ class Trajectories(NamedTuple):
 
     states: np.ndarray  # (K, T+1, S)
     actions: np.ndarray  # (K, T, U)
-    log_probs: np.ndarray  # (K, T) under the policy that sampled
+    log_probs: np.ndarray | None  # (K, T) under the policy that sampled; None: not known, it has the present parameters
     rewards: np.ndarray  # (K, T), 0 in dead rows
     alive: np.ndarray  # (K, T)
 
@@ -37,7 +37,7 @@ class Trajectories(NamedTuple):
     def batch(self, advantages=None):
         """The N live rows, one trajectory after the other."""
         return Batch(self.states[:, :-1][self.alive], self.actions[self.alive], self.states[:, 1:][self.alive],
-                     advantages, self.log_probs[self.alive])
+                     advantages, None if self.log_probs is None else self.log_probs[self.alive])
 
 
 def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), names=None, action_offset=()):
@@ -114,6 +114,13 @@ def scale_actions(a, action_scale, action_offset=()):
     """What the environment gets of actions (..., U): multiplied by `action_scale`, plus `action_offset`, if given."""
     scaled = a * np.asarray(action_scale, a.dtype) if len(action_scale) else a
     return scaled + np.asarray(action_offset, a.dtype) if len(action_offset) else scaled
+
+
+def unscale_actions(actions, action_scale, action_offset=()):
+    """The policy's actions of what the environment got (..., U): the inverse of `scale_actions`. In float64."""
+    actions = np.asarray(actions, np.float64)
+    actions = actions - np.asarray(action_offset) if len(action_offset) else actions
+    return actions / np.asarray(action_scale) if len(action_scale) else actions
 
 
 def _require_sane(policy, thetas, names):

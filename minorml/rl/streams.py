@@ -8,7 +8,7 @@ import numpy as np
 
 from .tasks import sample_tasks
 
-INIT, DRAW_TASKS, TRAIN, EVALUATE = range(4)  # the first number of a key: what the random numbers are for
+INIT, DRAW_TASKS, TRAIN, EVALUATE, REFERENCE = range(5)  # the first number of a key: what the random numbers are for
 
 
 def stream(seed, *key):

@@ -4,6 +4,7 @@ A task is a dict {attribute: value}. A distribution is written as text, so that 
 and in config.json: `rotation=uniform:-3.14,3.14` or `swapped=choice:0,1`.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -99,6 +100,20 @@ def set_tasks(envs, tasks, copies):
         except (AttributeError, TypeError, ValueError, AssertionError) as error:
             raise ValueError(f"task: the environment does not take {name} = {values[0]:.6g}"
                              f"{', …' * (len(values) > 1)}: {error}") from error
+
+
+def parse_task(text, distribution):
+    """`rotation=1.5` or `g=9,m=2` → {attribute: value}; ValueError unless each attribute that varies has a number."""
+    try:
+        task = {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        task = {}
+    if not task or not all(name.isidentifier() and math.isfinite(value) for name, value in task.items()):
+        raise ValueError(f"task: expected NAME=NUMBER, several with ',' between them; given {text!r}")
+    missing = [part.name for part in distribution if part.name not in task]
+    if missing:
+        raise ValueError(f"task: expected a value for {', '.join(missing)} too; given {text!r}")
+    return task
 
 
 def describe(task):

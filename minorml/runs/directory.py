@@ -2,8 +2,10 @@
 
     config.json      every field of Config, resolved
     versions.json    the code's commit, Python, packages, processor, BLAS
+    spaces.json      how many observations and actions there are: a policy needs no environment then
     metrics.csv      one row per finished iteration
     checkpoints/     iteration-000300.npz …, the last three; one after every iteration
+    reference.npz    what logs of held-out tasks gave, measured after training (`minorml/deployment/reference.py`)
     failures/        what led to a number that is not finite, for `minorml replay`
     plots/           figures
 
@@ -31,7 +33,7 @@ from .machine import commit, versions
 METRICS = ("iteration", "env_steps", "seconds", "pre_return", "pre_return_std", "post_return", "post_return_std",
            "episodes", "loss", "gradient_norm", "log_std", "alpha_norm", "clip_fraction")
 KEPT = 3  # checkpoints
-FILES = ("config.json", "versions.json", "metrics.csv", "evaluation.csv")
+FILES = ("config.json", "versions.json", "spaces.json", "metrics.csv", "evaluation.csv", "reference.npz")
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what network disks without locks answer
 FOLDERS = ("checkpoints", "failures", "plots")
 
@@ -149,6 +151,20 @@ class Run:
         if goes_on_at != begun_at:
             _say(f"{self.path}: begun at commit {begun_at}, goes on at {goes_on_at}; the numbers are the same only if "
                  "what they depend on is")
+
+    def keep_spaces(self, obs_dim, act_dim):
+        """Note how many observations and actions there are."""
+        write_atomically(self.path / "spaces.json", _json({"observations": obs_dim, "actions": act_dim}))
+
+    def spaces(self):
+        """(S, U); None for a run that was begun before they were kept."""
+        try:
+            spaces = _read_json(self.path / "spaces.json")
+            return tuple(_number(int, spaces[name]) for name in ("observations", "actions"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RunError(f"{self.path}/spaces.json: {error}") from None
 
     def metrics(self):
         """metrics.csv as a list of dicts of numbers."""

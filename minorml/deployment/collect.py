@@ -1,0 +1,43 @@
+"""Recording a simulated robot: what its environments are given and give back, in their own units."""
+
+import numpy as np
+from gymnasium.vector import VectorWrapper
+
+from .recording import Recording
+
+
+class Recorder(VectorWrapper):
+    """Environments that remember what happened since their last reset, copy by copy, up to the end of an episode."""
+
+    def reset(self, **options):
+        observations, info = self.env.reset(**options)
+        self.states, self.actions, self.rewards, self.ended = [np.array(observations)], [], [], []
+        return observations, info
+
+    def step(self, actions):
+        observations, rewards, terminated, truncated, info = self.env.step(actions)
+        for kept, values in ((self.states, observations), (self.actions, actions), (self.rewards, rewards),
+                             (self.ended, terminated | truncated)):
+            kept.append(np.array(values))
+        return observations, rewards, terminated, truncated, info
+
+    def rest(self, copies):
+        """As `rollout` uses it: not every environment has it."""
+        getattr(self.env, "rest", lambda copies: None)(copies)
+
+    def recording(self, copies):
+        """The Recording of these copies (a slice)."""
+        states, actions, rewards, ended = (np.stack(kept)[:, copies] for kept in
+                                           (self.states, self.actions, self.rewards, self.ended))
+        lengths = np.where(ended.any(axis=0), ended.argmax(axis=0) + 1, len(ended))
+        return Recording([states[:n + 1, k] for k, n in enumerate(lengths)],
+                         [actions[:n, k] for k, n in enumerate(lengths)],
+                         [rewards[:n, k] for k, n in enumerate(lengths)])
+
+
+def record(problem, thetas, rngs):
+    """K episodes on each task that is set, by the policies θ (M, P) → M `Recording`s."""
+    recorder = Recorder(problem.envs)
+    problem._replace(envs=recorder).rollout(thetas, rngs)
+    K = problem.config.num_trajectories
+    return [recorder.recording(slice(i * K, (i + 1) * K)) for i in range(len(thetas))]
