@@ -55,8 +55,9 @@ class Policy:
         ------
         ValueError : another shape, or an observation that is not finite
         """
+        S, many = self.family.obs_dim, np.ndim(observation) > 1
+        check_shape("observation", observation, ("N", S) if many else (S,))
         s = scale_observations(observation, self.obs_scale)
-        check_shape("observation", s, (self.family.obs_dim,) if s.ndim < 2 else ("N", self.family.obs_dim))
         if not np.isfinite(s).all():
             raise ValueError(f"observation: expected finite numbers; given {observation}")
         rows = np.atleast_2d(s).astype(self.theta.dtype)

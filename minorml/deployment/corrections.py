@@ -15,9 +15,10 @@ FACTORS = {180 / math.pi: "in radians (these are degrees)", math.pi / 180: "in d
 def corrections(config, recording, measures):
     """(in words, the recording corrected) for each mistake. `measures`: those of held-out logs."""
     S, U = recording.dims
-    factors = unit_factors(recording, measures)
-    if (factors != 1).any():
-        yield _named(factors), _changed(recording, lambda s: s / factors)
+    nearest = nearest_factors(recording, measures)
+    if (nearest != 1).any():
+        for factors in {tuple(nearest), *(tuple(np.where(nearest != 1, factor, 1.0)) for factor in FACTORS)}:
+            yield _named(factors), _changed(recording, lambda s, factors=factors: s / factors)
     if len(config.obs_scale):
         yield ("observations multiplied by obs_scale (they were divided by it before)",
                _changed(recording, lambda s: s * config.obs_scale))
@@ -36,7 +37,7 @@ def corrections(config, recording, measures):
                                                            [one.actions[:-1] for one in long])
 
 
-def unit_factors(recording, measures):
+def nearest_factors(recording, measures):
     """For each observation the unit by which it is nearest in size to held-out logs, 1 for most. (S,)"""
     states = np.concatenate([episode.states for episode in recording.episodes])
     mine = np.sqrt(np.square(states).mean(axis=0))

@@ -165,8 +165,8 @@ def _motion(batch, reference):
     text = (f"most like {describe(reference.tasks[k])}: {misfit:.2g} of its motion is not as there; held-out logs: up "
             f"to {reference.misfit.max():.2g}")
     wrong = ("the observations do not change with the actions as in any task of training (the nearest leaves "
-             f"{misfit:.2g} of the motion unexplained; {limit:.2g} is much): are rows in the order of time, and does each "
-             "action stand beside the observation that it answered?")
+             f"{misfit:.2g} of the motion unexplained; {limit:.2g} is much): are rows in the order of time, and does "
+             "each action stand beside the observation that it answered?")
     return Finding("motion", text, wrong if misfit > limit else "")
 
 

@@ -12,16 +12,13 @@ For each robot:
 """
 
 import argparse
-import csv
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 import minorml
-from minorml.deployment.export import export
 
 ROBOT = Path(__file__).with_name("robot.py")
 WIRINGS = -2.4, -0.9, 0.8, 2.2  # radians; only the robots are told
@@ -53,10 +50,8 @@ def main():
 
 def require_point_agent(config, error):
     """This robot moves as the point agent does, and its log has no rewards."""
-    mapped = [name for name in ("obs_scale", "action_scale", "action_offset") if getattr(config, name)]
-    if not config.env.endswith("PointRotation-v0") or mapped:
-        error("--run: expected a run of minorml/PointRotation-v0 without scales and offset; "
-              f"given one of {config.env} with {', '.join(mapped) or 'none of them'}")
+    if not config.env.endswith("PointRotation-v0"):
+        error(f"--run: expected a run of minorml/PointRotation-v0; given one of {config.env}")
     if "psi" not in minorml.METHODS[config.method].learned:
         error(f"--run: expected a method that adapts by a learned advantage, as norml does; given {config.method}")
 
@@ -71,66 +66,33 @@ def adapt_robot(trained, wiring, folder):
         return Log(log)
 
     explorer, adapted = folder / "explorer.npz", folder / "adapted.npz"
-    export(policy(trained, trained.meta.theta), explorer)
+    trained.policy().save(explorer)
     explored = operate(explorer, folder / "log.csv", "--explore", f"--episodes={trained.config.num_trajectories}")
-    export(policy(trained, adapt(trained, explored)), adapted)
+    policy = trained.adapt(explored)
+    policy.save(adapted)
     robot = {"exploring": explored, "before": operate(explorer, folder / "before.csv"),
              "after": operate(adapted, folder / "after.csv")}
-    print(f"{wiring:>7.1f} {robot['before'].returns.mean():>8.2f} {robot['after'].returns.mean():>8.2f}")
+    print(f"{wiring:>7.1f} {robot['before'].returns.mean():>8.2f} {robot['after'].returns.mean():>8.2f}   "
+          + ("the log fits" if policy.report.fits else "; ".join(policy.report.warnings)))
     return robot
 
 
-def networks(trained):
-    """The policy's family and A_ψ of a run on the point agent: two observations, two actions."""
-    config = trained.config
-    return (minorml.GaussianPolicy(2, 2, config.hidden, config.activation),
-            minorml.AdvantageNetwork(2, 2, config.laf_hidden, config.laf_activation))
-
-
-def policy(trained, theta):
-    """What `export` takes."""
-    return SimpleNamespace(family=networks(trained)[0], theta=theta, obs_scale=trained.config.obs_scale,
-                           action_scale=trained.config.action_scale, action_offset=trained.config.action_offset)
-
-
-def adapt(trained, log):
-    """θ_i by (meta.1), from transitions without rewards. (P,)
-
-    The networks get rows in the dtype of training, mapped as in training: observations divided by `obs_scale`, and
-    actions without `action_offset`, divided by `action_scale`. `require_point_agent` has seen that there are none.
-    """
-    states = np.concatenate([one[:-1] for one in log.observations])
-    next_states = np.concatenate([one[1:] for one in log.observations])
-    batch = minorml.Batch(*(array.astype(trained.config.dtype)
-                            for array in (states, np.concatenate(log.actions), next_states)))
-    theta_i, _ = minorml.adapt(*networks(trained), minorml.METHODS[trained.config.method], trained.meta, batch)
-    return theta_i
-
-
-class Log:
-    """A robot's log, episode by episode."""
+class Log(minorml.Recording):
+    """A robot's log, and what only we know of it: where the goal is."""
 
     def __init__(self, path):
-        episodes = {}
-        with open(path, newline="", encoding="ascii") as file:
-            for row in csv.DictReader(file):
-                episodes.setdefault(row["episode"], []).append(row)
-        self.observations = [_columns(rows, "observation") for rows in episodes.values()]  # each (T + 1, 2)
-        self.actions = [_columns(rows[:-1], "action") for rows in episodes.values()]  # each (T, 2)
+        episodes = minorml.load_recording(path).episodes
+        super().__init__([one.states for one in episodes], [one.actions for one in episodes])
 
     @property
     def paths(self):
         """Positions in metres, each (T + 1, 2)."""
-        return [METRES * one for one in self.observations]
+        return [METRES * one.states for one in self.episodes]
 
     @property
     def returns(self):
         """−Σ_t ‖p_t − goal‖ of each episode: how well it went. Nobody tells the robot, or `adapt`."""
         return np.array([-np.linalg.norm(path[1:] - GOAL, axis=1).sum() for path in self.paths])
-
-
-def _columns(rows, name):
-    return np.array([[float(row[f"{name}_0"]), float(row[f"{name}_1"])] for row in rows])
 
 
 def draw(robots, path):
