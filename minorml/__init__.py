@@ -19,7 +19,7 @@ Reading order, which is also the order of imports, room by room:
     rl/           baseline → rollout → adam → tasks → checks → streams → config → presets → problem
     parallel/     threads → adaptation → share → signals → workers                          the work, and who does it
     runs/         progress → checkpoints → failures → machine → directory                   runs on disk
-    deployment/   c_source → export → controller → recording → logs → collect → reference → adapting → corrections → fit
+    deployment/   c_source → export → recording → logs → collect → reference → adapting → corrections → fit → controller
                                                                                             a robot's logs and policies
     experiments/  trained → train → finetune → sweep → video → statistics → plots → reproduction → report
     commands/     values → training → adapting → showing → __main__                         the command line

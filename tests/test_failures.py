@@ -69,7 +69,7 @@ def test_the_first_that_is_not_finite_is_found(tmp_path, kind):
     *finite, last = out.splitlines()[1:-1]
     assert all("largest" in line for line in finite) and "not finite" in last
     assert file.name == "iteration-000001.npz" and contents(file.parents[1]).keys() == {
-        ".lock", "config.json", "versions.json", "metrics.csv", "checkpoints/iteration-000000.npz",
+        ".lock", "config.json", "versions.json", "spaces.json", "metrics.csv", "checkpoints/iteration-000000.npz",
         "failures/iteration-000001.npz"}
 
 

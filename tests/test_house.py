@@ -18,8 +18,8 @@ READING_ORDER = """
     rl.baseline rl.rollout rl.adam rl.tasks rl.checks rl.streams rl.config rl.presets rl.problem
     parallel.threads parallel.adaptation parallel.share parallel.signals parallel.workers
     runs.progress runs.checkpoints runs.failures runs.machine runs.directory
-    deployment.c_source deployment.export deployment.controller deployment.recording deployment.logs
-    deployment.collect deployment.reference deployment.adapting deployment.corrections deployment.fit
+    deployment.c_source deployment.export deployment.recording deployment.logs deployment.collect deployment.reference
+    deployment.adapting deployment.corrections deployment.fit deployment.controller
     experiments.trained experiments.train experiments.finetune experiments.sweep experiments.video
     experiments.statistics experiments.plots experiments.reproduction experiments.report
     commands.values commands.training commands.adapting commands.showing __main__

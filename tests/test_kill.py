@@ -121,11 +121,11 @@ def train_and_die(nth, run):
 
 
 def test_killed_before_each_operation_on_a_file(tmp_path):
-    """Before its n-th, and when it goes on, before the (45 − n)-th; there are fewer than 45."""
+    """Before its n-th, and when it goes on, before the (55 − n)-th; there are fewer than 55."""
     expected = whole(tiny(iterations=KEPT))
-    for nth in range(1, 45):
+    for nth in range(1, 55):
         statuses = []
-        for n in (nth, 45 - nth):
+        for n in (nth, 55 - nth):
             life = multiprocessing.get_context("fork").Process(target=train_and_die, args=[n, tmp_path / str(nth)],
                                                                daemon=True)
             life.start()
@@ -223,7 +223,7 @@ def test_an_environment_that_fails_in_a_worker_has_its_tasks_named():
 def checkpoint_size(folder):
     """Bytes of a checkpoint of `tiny`, of whatever iteration: they differ by some tens."""
     minorml.train(tiny(iterations=1), folder, progress=False)
-    return max(path.stat().st_size for path in folder.rglob("*.npz"))
+    return max(path.stat().st_size for path in folder.glob("checkpoints/*.npz"))
 
 
 @pytest.mark.parametrize("file, room", [("iteration-[0-9]*.npz", -500), ("metrics.csv", 500)])
@@ -249,7 +249,7 @@ def test_a_full_disk(tmp_path):
     """There is room for three checkpoints and not for a fourth; then there is more."""
     pages = -(-checkpoint_size(tmp_path / "one") // 4096)
     done = subprocess.run(["unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, "sh", tmp_path / "disk",
-                           str((4 * pages + 2) * 4096), sys.executable, "-m", "minorml",
+                           str((4 * pages + 3) * 4096), sys.executable, "-m", "minorml",
                            *command(tmp_path / "disk/run")], capture_output=True, text=True, timeout=120)
     if done.returncode == 99 or done.stderr.startswith("unshare:"):
         pytest.skip(f"a disk of our own is not allowed here: {done.stderr}")

@@ -10,7 +10,6 @@
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +17,7 @@ from ..policy import GaussianPolicy, check_shape
 from ..rl.rollout import scale_actions, scale_observations
 from ..runs import checkpoints
 from .export import export
-
-if TYPE_CHECKING:
-    from .fit import FitReport
+from .fit import FitReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,7 @@ class Policy:
     obs_scale: tuple[float, ...] = ()  # (S,), or empty: observations as they are
     action_scale: tuple[float, ...] = ()  # (U,), or empty
     action_offset: tuple[float, ...] = ()  # (U,), or empty
-    report: "FitReport | None" = field(default=None, repr=False)  # of an adapted policy: did its logs fit?
+    report: FitReport | None = field(default=None, repr=False)  # of an adapted policy: did its logs fit?
 
     def act(self, observation: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """What to do.
