@@ -30,7 +30,7 @@ results: .venv/with-plot  ## see above
 	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
 	$(BIN)/minorml report runs/$(ENVIRONMENT) --out results/$(ENVIRONMENT)
 
-test: .venv/with-test,plot,cluster,onnx  ## the whole suite
+test: .venv/with-test,plot,cluster,onnx,minari  ## the whole suite
 	$(BIN)/python -m pytest
 
 test-oracle: .venv/with-test,plot,oracle  ## the derivatives against JAX; other people's gradients

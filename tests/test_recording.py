@@ -1,9 +1,11 @@
 """Logs: what fits together, what is left out and told, and the files that they come in."""
 
 import csv
+import functools
 import re
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -233,3 +235,21 @@ def test_without_minari_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'minorml[minari]'")):
         minorml.load_recording("minari:robot/log-v0")
+
+
+def test_a_dataset_that_minari_wrote(tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari", reason="optional extra `minari`")
+    from minari.data_collector import EpisodeBuffer
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    states, actions, rewards = (list(part) for part in episodes(lengths=[3, 5]))
+    buffers = [EpisodeBuffer(id=k, observations=s, actions=a, rewards=r, terminations=[False] * len(a),
+                             truncations=[False] * (len(a) - 1) + [k == 1])
+               for k, (s, a, r) in enumerate(zip(states, actions, rewards))]
+    box = functools.partial(gymnasium.spaces.Box, -np.inf, np.inf, dtype=np.float64)
+    minari.create_dataset_from_buffers("robot/log-v0", buffers, observation_space=box((2,)), action_space=box((1,)),
+                                       description="", code_permalink="", author="", author_email="")
+    recording = minorml.load_recording("minari:robot/log-v0")
+    assert_same(recording, states, actions, rewards)
+    assert recording.notes == ["1 of 2 episodes have no end: their last step is neither a termination nor a truncation"]
+    with pytest.raises(ValueError, match="minari:robot/none-v0: no such dataset"):
+        minorml.load_recording("minari:robot/none-v0")
