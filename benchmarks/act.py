@@ -5,14 +5,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from benchmarks.systems import start
-from minorml.deployment.export import export
+from minorml.deployment.controller import Policy
 from minorml.rl.presets import PRESETS
-from minorml.rl.rollout import scale_actions, scale_observations
 
 PERIOD = 1_000_000  # ns: 1 kHz
 FLAGS = "-std=c99", "-O2"
@@ -55,7 +53,7 @@ int main(void)
 def main(calls=2000, turns=3):
     """Print the table. Each turn makes `calls` calls by either, at each pace, one after the other."""
     print("### One action\n")
-    print(f"The mean action for one observation, scales included: by the package's functions, and by the exported C "
+    print(f"The mean action for one observation, scales included: by `Policy.act`, and by the exported C "
           f"function ({' '.join(FLAGS)}). {turns} turns of {calls:,} calls each, Python and C in turn. Microseconds; "
           "the share is that of the 1,000 which a loop at 1 kHz has, at the 99th percentile.\n")
     print("| network | | at 1 kHz: median | 99th percentile | longest | share | back to back: median | "
@@ -76,8 +74,7 @@ def networks():
     for system, config in systems.items():
         problem, state = start(config)
         network = "-".join(map(str, problem.policy.mlp.sizes)) + f" {config.activation}"
-        policy = SimpleNamespace(family=problem.policy, theta=state.meta.theta, obs_scale=config.obs_scale,
-                                 action_scale=config.action_scale, action_offset=config.action_offset)
+        policy = Policy(problem.policy, state.meta.theta, config.obs_scale, config.action_scale, config.action_offset)
         found.setdefault(network, ([], policy))[0].append(system)
     return [(f"{network} ({', '.join(names)})", policy) for network, (names, policy) in found.items()]
 
@@ -98,22 +95,17 @@ def latencies(policy, calls, turns):
     return {who: tuple(np.concatenate(turn) for turn in paces) for who, paces in times.items()}
 
 
-def act(policy, observation):
-    """The mean action for one observation, (S,) → (U,)."""
-    s = scale_observations(observation[None], policy.obs_scale).astype(policy.theta.dtype)
-    return scale_actions(policy.family.mean(policy.theta, s), policy.action_scale, policy.action_offset)[0]
-
-
 def time_python(policy, observations, period):
     """Actions (N, U) and how long each took (N,), in ns."""
     actions, taken = [], []
-    act(policy, observations[0])  # loads compiled code
+    policy.act(observations[0])  # loads compiled code
     due = time.perf_counter_ns()
     for observation in observations:
         due += period
-        time.sleep(max(0, due - time.perf_counter_ns()) / 1e9)
+        if period:
+            time.sleep(max(0, due - time.perf_counter_ns()) / 1e9)
         begun = time.perf_counter_ns()
-        action = act(policy, observation)
+        action = policy.act(observation)
         taken.append(time.perf_counter_ns() - begun)
         actions.append(action)
     return np.array(actions), np.array(taken)
@@ -123,7 +115,7 @@ def compile_driver(policy, folder, period):
     compiler = shutil.which("cc")
     if compiler is None:
         raise OSError("the benchmark `act` needs a C compiler: there is no cc on this machine")
-    export(policy, folder / "policy.c")
+    policy.export(folder / "policy.c")
     source, program = folder / f"driver-{period}.c", folder / f"driver-{period}"
     source.write_text(DRIVER.format(S=policy.family.obs_dim, U=policy.family.act_dim, period=period))
     subprocess.run([compiler, *FLAGS, source, "-o", program, "-lm"], check=True)
