@@ -70,6 +70,12 @@ def test_a_method_with_a_learned_advantage_sees_no_rewards():
         untrained("point/dr").adapt(log)
 
 
+@pytest.mark.parametrize("given", [[], "log.npz", [1.0]])
+def test_what_is_no_recording_is_refused(given):
+    with pytest.raises(ValueError, match="adapt: expected a Recording, or a list of them; given .*load_recording"):
+        untrained("point/norml").adapt(given)
+
+
 def test_a_log_of_another_robot_is_refused():
     log = minorml.collect(untrained("cartpole-small/norml"), {"angle_bias": 0.1})
     with pytest.raises(ValueError, match=re.escape("states of episode 0: expected shape (T + 1, 2); given")):

@@ -86,6 +86,9 @@ class Trained(NamedTuple):
         if not problem.method.adapts:
             raise ValueError(f"adapt: {self.config.method} does not adapt; its policy is the same for all tasks")
         recordings = [recording] if isinstance(recording, Recording) else list(recording)
+        if not recordings or not all(isinstance(log, Recording) for log in recordings):
+            raise ValueError(f"adapt: expected a Recording, or a list of them; given {recording!r:.80}; "
+                             "minorml.load_recording reads a file")
         thetas, findings, batches = [meta.theta], [], []
         for k, log in enumerate(recordings):
             batches.append(batch_of(problem, log))
