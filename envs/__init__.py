@@ -1,5 +1,7 @@
 """Gymnasium environments that differ from task to task. Importing this package registers them.
 
+It is installed as `minorml_envs`.
+
 | id                               | task attribute             | reward                      | steps |
 |----------------------------------|----------------------------|-----------------------------|-------|
 | `minorml/PointRotation-v0`       | `rotation`, radians        | −distance to the goal       | 10    |
@@ -8,12 +10,12 @@
 | `minorml/CartPoleSensorBias-v0`  | `angle_bias`, radians      | 1 while the pole stands     | 500   |
 | `minorml/HalfCheetahSwap-v0`     | `swapped`, 0 or 1          | speed − effort + 1          | 1000  |
 
-`gymnasium.make("envs:minorml/PointRotation-v0")` imports and makes one; `gymnasium.make_vec` makes many
+`gymnasium.make("minorml_envs:minorml/PointRotation-v0")` imports and makes one; `gymnasium.make_vec` makes many
 that are stepped together as arrays. The task is changed with `set_attr`, for PointGoal the goal and for all
 others the dynamics or the sensors.
 """
 
-from gymnasium.envs.registration import register
+from gymnasium.envs.registration import register, registry
 
 for name, steps, system, options in [
     ("PointRotation", 10, "point:PointRotation", {}),
@@ -22,5 +24,6 @@ for name, steps, system, options in [
     ("CartPoleSensorBias", 500, "cartpole:CartPoleSensorBias", {}),
     ("HalfCheetahSwap", 1000, "cheetah:HalfCheetahSwap", {}),
 ]:
-    register(f"minorml/{name}-v0", entry_point=f"envs.{system}Env", vector_entry_point=f"envs.{system}VectorEnv",
-             max_episode_steps=steps, kwargs=options)
+    if f"minorml/{name}-v0" not in registry:
+        register(f"minorml/{name}-v0", entry_point=f"{__name__}.{system}Env",
+                 vector_entry_point=f"{__name__}.{system}VectorEnv", max_episode_steps=steps, kwargs=options)

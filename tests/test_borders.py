@@ -143,7 +143,7 @@ def test_make_envs_that_cannot_travel(tmp_path):
 
 
 def _point(n):
-    return gymnasium.make_vec("envs:minorml/PointRotation-v0", n)
+    return gymnasium.make_vec("minorml_envs:minorml/PointRotation-v0", n)
 
 
 def test_version_and_help():

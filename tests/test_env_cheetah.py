@@ -120,7 +120,7 @@ def test_quiet_and_tidy(tmp_path):
     """No MUJOCO_LOG.TXT and nothing on stderr, neither from loading nor from a simulation that fails."""
     code = """
 import gymnasium, numpy as np
-vector = gymnasium.make_vec("envs:minorml/HalfCheetahSwap-v0", num_envs=4, num_threads=2)
+vector = gymnasium.make_vec("minorml_envs:minorml/HalfCheetahSwap-v0", num_envs=4, num_threads=2)
 vector.reset(seed=0)
 vector.step(np.ones((4, 6)))
 vector._data[1].qpos[0] = np.nan
@@ -138,7 +138,7 @@ def test_a_picture_without_opengl(tmp_path):
     """The error names the library and the variable."""
     code = """
 import gymnasium
-env = gymnasium.make("envs:minorml/HalfCheetahSwap-v0", render_mode="rgb_array")
+env = gymnasium.make("minorml_envs:minorml/HalfCheetahSwap-v0", render_mode="rgb_array")
 env.reset()
 try:
     env.render()

@@ -169,7 +169,7 @@ def test_a_run_whose_environment_is_not_here(tmp_path):
     """Of somebody's own `make_envs`: its curve is on the page, and why it was not evaluated."""
     config = dataclasses.replace(small("point/dr"), env="my:Robot-v0")
     minorml.train(config, tmp_path / "run", progress=False,
-                  make_envs=lambda n: gymnasium.make_vec("envs:minorml/PointRotation-v0", num_envs=n))
+                  make_envs=lambda n: gymnasium.make_vec("minorml_envs:minorml/PointRotation-v0", num_envs=n))
     text = report([tmp_path / "run"], tmp_path / "page", tasks=2, repetitions=1, progress=False).read_text()
     assert "# Results: Robot-v0" in text and "](Robot-v0-learning.png)" in text
     assert "not evaluated: env: cannot make 'my:Robot-v0'" in text

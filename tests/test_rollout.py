@@ -9,7 +9,7 @@ from minorml.rl.rollout import rollout
 from minorml.rl.tasks import set_tasks
 
 POLICY = GaussianPolicy(2, 2, (8,))
-SPARSE, SHAPED = "envs:minorml/PointRotationSparse-v0", "envs:minorml/PointRotation-v0"
+SPARSE, SHAPED = "minorml_envs:minorml/PointRotationSparse-v0", "minorml_envs:minorml/PointRotation-v0"
 
 
 def sample(env_id, rotations, thetas=None, K=3, horizon=20, dtype=np.float64, log_std=0.0):

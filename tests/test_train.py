@@ -135,7 +135,7 @@ def test_a_diverging_run_stops_before_the_update_and_names_the_quantity(tmp_path
 
 
 @pytest.mark.parametrize("fields, message", [
-    (dict(env="envs:minorml/NoSuch-v0"), "env: cannot make 'envs:minorml/NoSuch-v0'"),
+    (dict(env="minorml_envs:minorml/NoSuch-v0"), "env: cannot make 'minorml_envs:minorml/NoSuch-v0'"),
     (dict(env="nomodule:X-v0"), "env: cannot make 'nomodule:X-v0'"),
     (dict(vary=("mass=uniform:0,1",)), "has no task attribute 'mass'; it has rotation"),
     (dict(env="CartPole-v1"), "action space: expected a Box of one dimension and of real numbers; given Discrete"),

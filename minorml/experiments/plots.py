@@ -73,7 +73,7 @@ def trailing_mean(values, window):
 
 def is_point(config):
     """Whether this is a point agent in its own units, which `point_trajectories` and `learned_advantage` can draw."""
-    return config.env.startswith("envs:minorml/Point") and not config.obs_scale and not config.action_scale
+    return config.env.startswith("minorml_envs:minorml/Point") and not config.obs_scale and not config.action_scale
 
 
 class Spread(NamedTuple):

@@ -66,6 +66,8 @@ class Config:
                          (lambda x: x in ("float32", "float64"), "float32 or float64"), default="float32")
 
     def __post_init__(self):
+        if isinstance(self.env, str) and self.env.startswith("envs:minorml/"):  # as runs of old have it
+            object.__setattr__(self, "env", f"minorml_{self.env}")
         for f in dataclasses.fields(self):
             given = getattr(self, f.name)
             value = _coerce(f, given)
