@@ -14,6 +14,7 @@ from . import __version__
 from .commands import adapting, showing, training
 from .parallel.signals import Stopped
 from .parallel.workers import WorkerError
+from .rl.foreign import EnvironmentFailed
 
 
 def parser():
@@ -31,6 +32,8 @@ def main(argv=None):
     for stream in sys.stdout, sys.stderr:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no ψ gets a question mark
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # --env MODULE:ID finds a module that lies here, as for `python -m minorml`
     arguments = parser()
     args = arguments.parse_args(argv)
     if args.verb is None:
@@ -62,6 +65,8 @@ def _failed(error):
         text, status = f"stopped: {error}", 3
     elif isinstance(error, ValueError | ImportError | OverflowError):
         text, status = str(error), 2
+    elif isinstance(error, EnvironmentFailed):
+        text, status = f"failed: {error} (--traceback shows where)", 1
     elif isinstance(error, WorkerError | OSError | MemoryError):
         text, status = f"failed: {error}; what was saved before stays", 1
     else:  # in somebody else's code: an environment, a plug-in

@@ -64,7 +64,7 @@ CONFIGURATIONS = [
     (["--set", "activation=gelu"], "activation: expected one of tanh, relu, identity; given 'gelu'"),
     (["--set", "vary="], "vary: expected one attribute or more, each once; given ()"),
     (["--set", "vary=rotation=choice:1;rotation=choice:2"], "vary: expected one attribute or more, each once; given"),
-    (["--set", "env=minorml_envs:minorml/HalfCheetahSwap-v0", "--set", "vary=swapped=uniform:0,1", "--set", "obs_scale="],
+    (["--set=env=minorml_envs:minorml/HalfCheetahSwap-v0", "--set=vary=swapped=uniform:0,1", "--set=obs_scale="],
      "does not take swapped = 0.03125: swapped: expected"),
     (["--set", "vary=rotation=uniform:1,0"], "vary: expected NAME=uniform:LOW,HIGH with LOW <= HIGH"),
     (["--set", "vary=rotation=uniform:-1e308,1e308"], "vary: expected NAME=uniform:LOW,HIGH with LOW <= HIGH"),

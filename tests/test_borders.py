@@ -218,3 +218,149 @@ def test_compiled_code_is_never_stale_and_damage_is_mended(tmp_path):
         path.write_text(text + "#\n", encoding="utf-8")
         assert run() == ("3.0", "")
         assert any(entry.read_bytes() != old for entry, old in stamps.items())
+
+
+# --- Somebody else's code raises --------------------------------------------------------------------------------------
+
+
+class Asserts(Plain):
+    def step(self, action):
+        if abs(action[0]) > 1e-9:
+            raise AssertionError  # as an assert does outside of pytest, which explains those in its tests
+        return super().step(action)
+
+
+class FourValues(Plain):
+    def step(self, action):
+        observation, reward, terminated, _, info = super().step(action)
+        return observation, reward, terminated, info
+
+
+class ArrayReward(Plain):
+    def step(self, action):
+        observation, reward, *others = super().step(action)
+        return observation, np.array([reward]), *others
+
+
+class TwoRewards(Plain):
+    def step(self, action):
+        observation, reward, *others = super().step(action)
+        return observation, np.array([reward, reward]), *others
+
+
+class CannotBeMade(Plain):
+    def __init__(self):
+        raise OverflowError("too many belts")
+
+
+class BreaksLater(Plain):
+    def step(self, action):
+        if os.environ.get("BELT"):
+            raise ValueError("the belt came off")
+        return super().step(action)
+
+
+for environment in Asserts, FourValues, ArrayReward, TwoRewards, CannotBeMade, BreaksLater:
+    gymnasium.register(f"Border{environment.__name__}-v0", environment, max_episode_steps=20)
+
+
+@pytest.mark.parametrize("name, message", [
+    ("Asserts", r"AssertionError: raise AssertionError .*, in step 0, task 0 \(tilt=\S+\) \(env BorderAsserts"),
+    ("FourValues", r"expected 5, got 4\) \(step gives four values, as before 2022; .*\), in step 0, task 0"),
+    ("TwoRewards", r"reward: expected a number; given shape \(2,\), in step 0, task 0"),
+    ("Breaks", r"RuntimeError: the belt came off, in step 0, task 0 \(tilt=\S+\) \(env BorderBreaks-v0\)"),
+    ("CannotBeMade", r"cannot make 'BorderCannotBeMade-v0': OverflowError: too many belts"),
+])
+def test_an_error_of_an_environment_is_one_line_and_leaves_nothing(tmp_path, name, message):
+    status, out, err = try_to_train(name, tmp_path / "run")
+    assert status == 1 and re.search(message, err) and "Traceback" not in err and not out, err
+    assert sum("failed" in line for line in err.splitlines()) == 1 and not (tmp_path / "run").exists()
+
+
+def test_a_reward_of_one_number_is_a_reward(tmp_path):
+    assert try_to_train("ArrayReward", tmp_path / "a")[0] == try_to_train("Plain", tmp_path / "b")[0] == 0
+    a, b = (minorml.load(tmp_path / name) for name in "ab")
+    assert a.meta.theta.tobytes() == b.meta.theta.tobytes()
+
+
+@pytest.fixture
+def broken_later(tmp_path, monkeypatch):
+    assert try_to_train("BreaksLater", tmp_path / "run")[0] == 0
+    assert try_to_train("Plain", tmp_path / "other")[0] == 0
+    monkeypatch.setenv("BELT", "1")
+    return tmp_path
+
+
+@pytest.mark.parametrize("verb", [["evaluate", "RUN"], ["collect", "RUN", "--task=tilt=0.5", "--out=RUN/log.npz"]])
+def test_every_verb_names_environment_task_and_step(broken_later, verb):
+    status, out, err = run_main(*(word.replace("RUN", str(broken_later / "run")) for word in verb))
+    assert status == 1 and not out and "Traceback" not in err
+    assert re.search(r"ValueError: the belt came off, in step 0, task tilt=\S+ \(env BorderBreaksLater-v0\)", err), err
+
+
+def test_a_report_tells_of_the_other_runs(broken_later):
+    pytest.importorskip("matplotlib", reason="optional extra `plot`")
+    status, _, err = run_main("report", broken_later / "run", broken_later / "other", "--out", broken_later / "page",
+                              "--tasks=2", "--repetitions=1")
+    page = (broken_later / "page/README.md").read_text()
+    assert status == 0 and "not evaluated: ValueError: the belt came off, in step 0, task tilt=" in page, err
+    assert "BorderPlain-v0/norml" in page
+
+
+def test_a_table_that_cannot_be_kept_is_shown(tmp_path, monkeypatch):
+    assert try_to_train("Plain", tmp_path / "run")[0] == 0
+    monkeypatch.setattr("minorml.commands.adapting.write_atomically", lambda *_: (_ for _ in ()).throw(
+        PermissionError(13, "Permission denied", "evaluation.csv")))
+    status, out, err = run_main("evaluate", tmp_path / "run", "--tasks=2", "--repetitions=1")
+    assert status == 1 and "mean of the tasks" in out and "Permission denied" in err
+
+
+# --- Folders and files that are something else ------------------------------------------------------------------------
+
+
+def test_a_folder_envs_of_ones_own_is_not_in_the_way(tmp_path):
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs/__init__.py").write_text("raise RuntimeError('not these')")
+    for command in [sys.executable, "-m", "minorml"], [shutil.which("minorml", path=Path(sys.executable).parent)]:
+        if command[0]:
+            done = subprocess.run([*command, "train", "--preset=point/norml", *TINY, "--out=run", "--overwrite"],
+                                  cwd=tmp_path, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+
+
+def test_the_program_finds_modules_where_it_is_called(tmp_path):
+    (tmp_path / "my_robots.py").write_text("import gymnasium\nfrom gymnasium.envs.classic_control import PendulumEnv\n"
+                                           "gymnasium.register('Mine-v0', PendulumEnv, max_episode_steps=5)\n")
+    program = shutil.which("minorml", path=Path(sys.executable).parent)
+    if program is None:
+        pytest.skip("minorml is not installed beside this Python")
+    done = subprocess.run([program, "train", "--env=my_robots:Mine-v0", "--vary=g=uniform:5,15", *TINY, "--out=run"],
+                          cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ids_of_old_runs_are_understood():
+    config = minorml.preset("point/norml")
+    assert minorml.Config(**{**vars(config), "env": "envs:minorml/PointRotation-v0"}) == config
+
+
+def test_a_link_to_nowhere(tmp_path):
+    (tmp_path / "run").symlink_to(tmp_path / "nowhere")
+    status, out, err = try_to_train("Plain", tmp_path / "run")
+    assert status == 2 and "there is a link to" in err and "which does not exist" in err and not out
+
+
+@pytest.mark.parametrize("verb", ["plot", "report"])
+def test_a_picture_is_no_folder(tmp_path, verb):
+    status, _, err = run_main(verb, tmp_path, "--out", tmp_path / "x.png")
+    assert status == 2 and "expected a folder, in which several files are written" in err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_report_does_not_write_over_a_run(tmp_path):
+    pytest.importorskip("matplotlib", reason="optional extra `plot`")
+    assert try_to_train("Plain", tmp_path / "run")[0] == 0
+    before = sorted(tmp_path.rglob("*"))
+    status, _, err = run_main("report", tmp_path / "run", "--out", tmp_path / "run")
+    assert status == 2 and "holds a run, whose evaluation.csv would be written over" in err
+    assert sorted(tmp_path.rglob("*")) == before

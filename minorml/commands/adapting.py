@@ -61,7 +61,6 @@ def run_evaluate(args):
     for score in scores:
         table.setdefault(tuple(score.task.values()), {})[score.stage] = score
     stages = list(dict.fromkeys(score.stage for score in scores))
-    path = _write_scores(args.folder, list(tasks[0]), scores)
     adapts = METHODS[trained.config.method]
     how = "from rewards" if adapts.uses_rewards else "without rewards" if adapts.adapts else "not at all"
     print(f"{args.folder}: {trained.config.method}, adapted {how} from {trained.config.num_trajectories} trajectories "
@@ -72,7 +71,7 @@ def run_evaluate(args):
         print(f"{describe(task):24}" + "".join(f"{x.mean():>10.2f} ± {x.std():<5.2f}" for x in returns))
     means = {s: [row[s].returns.mean() for row in table.values()] for s in stages}
     print(f"{'mean of the tasks':24}" + "".join(f"{sum(x) / len(x):>10.2f}{'':8}" for x in means.values()))
-    print(f"written: {path}")
+    print(f"written: {_write_scores(args.folder, list(tasks[0]), scores)}")
 
 
 def run_collect(args):

@@ -8,14 +8,14 @@ from ..experiments.trained import load
 from ..experiments.video import side_by_side
 from ..rl.tasks import grid_tasks, parse_task
 from ..runs.directory import Run
-from .values import not_negative, positive
+from .values import folder, not_negative, positive
 
 
 def add(verbs):
     """Add these verbs to the parser's."""
     v = verbs.add_parser("plot", help="learning curves, and for the point agent its trajectories and A_ψ")
     v.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="directories of runs")
-    v.add_argument("--out", type=Path, metavar="FOLDER",
+    v.add_argument("--out", type=folder, metavar="FOLDER",
                    help="where to (default: plots/ in the run's directory; with several runs, plots/ here)")
     v.set_defaults(run=run_plot)
 
@@ -31,7 +31,7 @@ def add(verbs):
 
     v = verbs.add_parser("report", help="a page of results from runs: tables, figures and how to make them again")
     v.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="directories of runs, or of sweeps")
-    v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where to")
+    v.add_argument("--out", required=True, type=folder, metavar="FOLDER", help="where to")
     v.add_argument("--tasks", type=positive, default=16, help="held-out tasks on the grid (default 16)")
     v.add_argument("--repetitions", type=positive, default=5, help="independent repetitions (default 5)")
     v.add_argument("--seed", type=not_negative, default=0, help="of the evaluation (default 0)")

@@ -32,6 +32,12 @@ def _ends_in(suffixes, text):
     return Path(text)
 
 
+def folder(text):
+    if Path(text).suffix in (".png", ".svg", ".pdf", ".md", ".gif") and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"expected a folder, in which several files are written; given {text}")
+    return Path(text)
+
+
 def names(text):
     """`x,theta` → ["x", "theta"]"""
     return [name.strip() for name in text.split(",")]

@@ -32,7 +32,7 @@ def adapt_to(problem, meta, batches):
     return np.concatenate([group.theta for group in adapt_all(problem, meta, batches)])
 
 
-def record_and_adapt(problem, meta, steps, rngs):
+def record_and_adapt(problem, meta, steps, rngs, names=None):
     """Adapt to the tasks that are set, each step on fresh transitions.
 
     Returns
@@ -44,7 +44,7 @@ def record_and_adapt(problem, meta, steps, rngs):
     recordings, batches = [], [[] for _ in rngs]
     thetas = [adapt_to(problem, meta, batches)]
     for _ in range(steps):
-        recordings.append(record(problem, thetas[-1], rngs))
+        recordings.append(record(problem, thetas[-1], rngs, names))
         for mine, recording in zip(batches, recordings[-1]):
             mine.append(batch_of(problem, recording))
         thetas.append(adapt_to(problem, meta, batches))

@@ -35,9 +35,9 @@ class Recorder(VectorWrapper):
                          [rewards[:n, k] for k, n in enumerate(lengths)])
 
 
-def record(problem, thetas, rngs):
-    """K episodes on each task that is set, by the policies θ (M, P) → M `Recording`s."""
+def record(problem, thetas, rngs, names=None):
+    """K episodes on each task that is set, by the policies θ (M, P) → M `Recording`s. `names`: of the tasks."""
     recorder = Recorder(problem.envs)
-    problem._replace(envs=recorder).rollout(thetas, rngs)
+    problem._replace(envs=recorder).rollout(thetas, rngs, names)
     K = problem.config.num_trajectories
     return [recorder.recording(slice(i * K, (i + 1) * K)) for i in range(len(thetas))]

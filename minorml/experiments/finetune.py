@@ -20,7 +20,7 @@ from ..deployment.recording import Recording
 from ..parallel.threads import one_blas_thread
 from ..rl.problem import make_problem
 from ..rl.streams import EVALUATE, stream
-from ..rl.tasks import require_alike, set_tasks
+from ..rl.tasks import describe, require_alike, set_tasks
 from ..runs.progress import Progress
 from .trained import Trained
 
@@ -68,7 +68,7 @@ def finetune(trained: Trained, tasks: Sequence[dict], steps: int | None = None, 
     steps = trained.config.adapt_steps if steps is None else steps
     rngs = [stream(seed, EVALUATE, 0, i) for i in range(len(tasks))]
     with on_tasks(trained.config, tasks, make_envs) as problem:
-        _, _, thetas = record_and_adapt(problem, trained.meta, steps, rngs)
+        _, _, thetas = record_and_adapt(problem, trained.meta, steps, rngs, list(map(describe, tasks)))
     return thetas[-1]
 
 
@@ -97,7 +97,7 @@ def collect(trained: Trained, task: dict, policy: Policy | None = None, seed: in
         if (theta.shape, theta.dtype) != (own.shape, own.dtype):
             raise ValueError(f"policy: expected one of {len(own)} parameters in {own.dtype}; given {len(theta)} in "
                              f"{theta.dtype}")
-        recording, = record(problem, theta[None], [rng])
+        recording, = record(problem, theta[None], [rng], [describe(task)])
     return recording
 
 
@@ -112,24 +112,25 @@ def evaluate(trained: Trained, tasks: Sequence[dict], steps: int | None = None, 
     steps = trained.config.adapt_steps if steps is None else steps
     if steps < 0 or repetitions < 1:
         raise ValueError(f"expected steps >= 0 and repetitions >= 1; given {steps} and {repetitions}")
+    names = list(map(describe, tasks))
     returns = []  # one dict for each repetition: stage → (M,) returns
     with (on_tasks(trained.config, tasks, make_envs) as problem,
           Progress(repetitions, label="evaluate", enabled=progress) as shown):
         steps = steps if problem.method.adapts else 0
         for r in range(repetitions):
             rngs = [stream(seed, EVALUATE, r, i) for i in range(len(tasks))]
-            returns.append(_stages(problem, trained.meta, steps, rngs, deterministic))
+            returns.append(_stages(problem, trained.meta, steps, rngs, deterministic, names))
             shown.update()
     return [Score(task, stage, np.array([one[stage][i] for one in returns]))
             for i, task in enumerate(tasks) for stage in returns[0]]
 
 
-def _stages(problem, meta, steps, rngs, deterministic):
+def _stages(problem, meta, steps, rngs, deterministic, names):
     """Each stage's mean return on each task: {stage: (M,)}."""
     def perform(theta):
-        return record(problem, theta, rngs)
+        return record(problem, theta, rngs, names)
 
-    recordings, _, thetas = record_and_adapt(problem, meta, steps, rngs)
+    recordings, _, thetas = record_and_adapt(problem, meta, steps, rngs, names)
     if deterministic:
         performed = [perform(without_noise(problem.policy, theta)) for theta in thetas]
     else:

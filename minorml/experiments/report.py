@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..rl.foreign import EnvironmentFailed
 from ..rl.tasks import grid_tasks
 from ..runs.checkpoints import write_atomically
 from ..runs.directory import Run, RunError, last_returns
@@ -73,6 +74,8 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True):
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: expected a folder; there is a file of that name")
+    if (out / "config.json").exists():
+        raise RunError(f"{out}: holds a run, whose evaluation.csv would be written over; choose another --out")
     outcomes = _outcomes(find(folders), tasks, repetitions, seed, progress)
     command = ["minorml", "report", *map(str, folders), "--out", str(out), "--tasks", str(tasks), "--repetitions",
                str(repetitions), "--seed", str(seed)]
@@ -121,7 +124,7 @@ def _outcomes(runs, tasks, repetitions, seed, progress):
                 metrics = run.metrics() if (run.path / "metrics.csv").exists() else []
                 trained = load(run.path)
                 held_out = _held_out(trained, tasks, repetitions, seed)
-            except (ValueError, ImportError, FloatingPointError) as error:  # RunError is a ValueError
+            except (ValueError, ImportError, FloatingPointError, OSError, EnvironmentFailed) as error:  # and RunError
                 problem = f"not evaluated: {error}"
             problem = "; ".join(filter(None, [_problem(run, len(metrics)), problem]))
             outcomes.append(Outcome(run, label, metrics, problem, trained, held_out))

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..parallel.signals import first_signal_waits
-from ..parallel.workers import WorkerPool
+from ..parallel.workers import WorkerError, WorkerPool
 from ..rl import adam
 from ..rl.baseline import pooled
 from ..rl.checks import check_tasks, tell_actions_outside
@@ -171,6 +171,10 @@ def _next(problem, pool, state, run):
     """`iterate`; where a number is not finite, what led to it is kept in the run's directory."""
     try:
         return iterate(problem, pool, state)
+    except WorkerError:
+        if run is not None and state.iteration == 0:
+            run.discard()  # or else it would be in the way when what failed is mended
+        raise
     except NotFinite as error:
         kept = "" if run is None else f"; look through it with: minorml replay {run.keep_failure(error)}"
         message = f"iteration {state.iteration + 1}: {error} (env {problem.config.env})"

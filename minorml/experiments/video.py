@@ -11,6 +11,7 @@ import numpy as np
 
 from ..methods import METHODS
 from ..policy import GaussianPolicy
+from ..rl.foreign import told
 from ..rl.rollout import scale_actions, scale_observations
 from ..rl.tasks import describe
 from ..runs.checkpoints import write_atomically
@@ -115,7 +116,8 @@ def _make(name, task):
 def _live(env, config, theta, seed, horizon):
     """Live one episode with the mean action; yield the return so far, at its start and after each step."""
     policy = GaussianPolicy(*env.observation_space.shape, *env.action_space.shape, config.hidden, config.activation)
-    observation, _ = env.reset(seed=seed)
+    with told("reset"):
+        observation, _ = env.reset(seed=seed)
     total = 0.0
     yield total
     for t in range(horizon or config.horizon):
@@ -123,8 +125,9 @@ def _live(env, config, theta, seed, horizon):
         a = scale_actions(policy.mean(theta, s[None])[0], config.action_scale, config.action_offset)
         if not np.isfinite(a).all():
             raise FloatingPointError(f"action: expected finite numbers; given {a} in step {t}")
-        observation, reward, terminated, truncated, _ = env.step(a)
-        total += float(reward)
+        with told(f"step {t}"):
+            observation, reward, terminated, truncated, _ = env.step(a)
+        total += np.asarray(reward, np.float64).item()
         yield total
         if terminated or truncated:
             return

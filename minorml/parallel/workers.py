@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..rl.config import Config
+from ..rl.foreign import EnvironmentFailed
 from .share import Share
 from .threads import available_cores, one_blas_thread
 
@@ -236,6 +237,8 @@ def _named(assignment):
         yield
     except FloatingPointError:
         raise
+    except EnvironmentFailed as error:
+        raise WorkerError(str(error)) from error
     except Exception as error:
         first, last = assignment.indices[0], assignment.indices[-1]
         tasks = f"task {first}" if first == last else f"tasks {first} to {last}"

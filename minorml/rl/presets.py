@@ -17,19 +17,20 @@ ROTATION = (f"rotation=uniform:{-math.pi},{math.pi}",)
 GOAL = (f"goal_angle=uniform:{-math.pi},{math.pi}",)
 BIAS = (f"angle_bias=uniform:{-math.pi / 18},{math.pi / 18}",)
 
+ENVS = "minorml_envs:minorml/"
 ENVIRONMENTS = {
-    "point": dict(env="minorml_envs:minorml/PointRotation-v0", vary=ROTATION, horizon=10, discount=0.9),
+    "point": dict(env=ENVS + "PointRotation-v0", vary=ROTATION, horizon=10, discount=0.9),
     # Published: γ = 0.9. Before any trajectory reaches the goal, the return of a time step then depends on t alone, in
     # a way that a cubic in t does not fit. The misfit has a standard deviation of 0.42, the returns one of 1.9 (with
     # γ = 0.99: 0.012 and 18). Normalised, this misfit drowns the first successes.
-    "point-sparse": dict(env="minorml_envs:minorml/PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.99),
-    "point-sparse-published": dict(env="minorml_envs:minorml/PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.9,
+    "point-sparse": dict(env=ENVS + "PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.99),
+    "point-sparse-published": dict(env=ENVS + "PointRotationSparse-v0", vary=ROTATION, horizon=100, discount=0.9,
                                    max_gradient_norm=1e38),
-    "point-goal": dict(env="minorml_envs:minorml/PointGoal-v0", vary=GOAL, horizon=10, discount=0.9),
-    "cartpole": dict(env="minorml_envs:minorml/CartPoleSensorBias-v0", vary=BIAS, horizon=500, discount=0.97, iterations=100),
+    "point-goal": dict(env=ENVS + "PointGoal-v0", vary=GOAL, horizon=10, discount=0.9),
+    "cartpole": dict(env=ENVS + "CartPoleSensorBias-v0", vary=BIAS, horizon=500, discount=0.97, iterations=100),
     # Published: observations not scaled. Joint rates are near 10 rad/s, so the policy asks for torques beyond ±1 (59 %
     # of its actions after 30 iterations). The environment clips them, and clipping hides the exploration noise.
-    "cheetah": dict(env="minorml_envs:minorml/HalfCheetahSwap-v0", vary=("swapped=choice:0,1",), horizon=1000, discount=0.99,
+    "cheetah": dict(env=ENVS + "HalfCheetahSwap-v0", vary=("swapped=choice:0,1",), horizon=1000, discount=0.99,
                     obs_scale=(1.0,) * 7 + (10.0,) * 7,
                     num_tasks=4, num_trajectories=50, hidden=(100,), activation="identity", laf_hidden=(50,),
                     laf_activation="relu", iterations=100),

@@ -5,13 +5,14 @@ from functools import partial
 from typing import NamedTuple
 
 import gymnasium
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from ..advantage import AdvantageNetwork
 from ..methods import METHODS, Method
 from ..policy import GaussianPolicy
 from .checks import require_number
 from .config import Config
+from .foreign import EnvironmentFailed, Guard, describe_error
 from .rollout import rollout, scale_actions
 
 
@@ -32,8 +33,11 @@ class Problem(NamedTuple):
     def rollout(self, thetas, rngs, names=None):
         """K trajectories on each task that is set: θ (M, P) → M `Trajectories`. `names` of the tasks, for errors."""
         config = self.config
-        return rollout(self.envs, self.policy, thetas, config.horizon, rngs, config.obs_scale, config.action_scale,
-                       names, config.action_offset)
+        try:
+            return rollout(self.envs, self.policy, thetas, config.horizon, rngs, config.obs_scale, config.action_scale,
+                           names, config.action_offset)
+        except EnvironmentFailed as error:
+            raise EnvironmentFailed(f"{error} (env {config.env})") from error.__cause__
 
     def scale_actions(self, a):
         """What the environment gets of the policy's actions (..., U)."""
@@ -55,6 +59,8 @@ def make_problem(config, num_tasks=None, make_envs=None):
     """
     num_tasks = config.num_tasks if num_tasks is None else num_tasks
     envs = (make_envs or partial(_make_vec, config.env))(num_tasks * config.num_trajectories)
+    if isinstance(envs, SyncVectorEnv):
+        envs.envs = [Guard(env, number) for number, env in enumerate(envs.envs)]
     try:
         obs_dim = _width("observation", envs.single_observation_space, "obs_scale", config.obs_scale)
         act_dim = _width("action", envs.single_action_space, "action_scale", config.action_scale)
@@ -96,6 +102,10 @@ def _named(env_id):
         yield
     except (gymnasium.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise EnvironmentFailed(f"env: cannot make {env_id!r}: {describe_error(error)}") from error
 
 
 def step_limit(env_id):

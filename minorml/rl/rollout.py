@@ -12,12 +12,12 @@ new episode in those rows; it is not recorded. An environment with a method `res
 longer recorded, and need not simulate them.
 """
 
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from ..meta import Batch
+from .foreign import told
 
 
 class Trajectories(NamedTuple):
@@ -60,6 +60,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), 
 
     Raises
     ------
+    EnvironmentFailed : an environment raised
     FloatingPointError : a parameter, action, observation or reward is not finite, or log σ has exploded
     """
     M, K, T = len(thetas), envs.num_envs // len(thetas), horizon
@@ -76,9 +77,9 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), 
             raise ValueError(f"observation: expected shape {(M * K, policy.obs_dim)}; given {np.shape(observations)}")
         return scale_observations(observations, obs_scale).reshape(M, K, -1).astype(thetas.dtype)
 
-    names = names or range(M)
+    names = names or list(range(M))
     _require_sane(policy, thetas, names)
-    with _told("reset"):
+    with told("reset", names, K):
         observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
         s = states[:, :, 0] = seen(observations)
     living = np.ones((M, K), bool)
@@ -88,7 +89,7 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), 
         a, log_prob = policy.sample(thetas, s, noise[t])
         scaled = scale_actions(a, action_scale, action_offset)
         _require_finite("action", scaled, living, f"step {t}", names)
-        with _told(f"step {t}"):
+        with told(f"step {t}", names, K):
             observations, reward, terminated, truncated, _ = envs.step(scaled.reshape(M * K, -1))
             s = states[:, :, t + 1] = seen(observations)
         reward = np.reshape(reward, (M, K))
@@ -132,16 +133,6 @@ def _require_sane(policy, thetas, names):
             i = int(np.argmin(good.all(axis=-1)))
             raise FloatingPointError(f"{name} of task {names[i]}: expected finite numbers with 0 < e^(log σ) < ∞; "
                                      f"log σ is {policy.split(thetas)[1][i]}")
-
-
-@contextmanager
-def _told(when):
-    """Say when, of whatever goes wrong in an environment."""
-    try:
-        yield
-    except Exception as error:
-        error.args = (f"{error}, in {when}", *error.args[1:])
-        raise
 
 
 def _require_finite(name, values, living, when, names):

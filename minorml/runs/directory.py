@@ -109,6 +109,8 @@ class Run:
         path = Path(path)
         if (path / "config.json").exists():
             cls(path)._require_same(config)
+        elif path.is_symlink() and not path.exists():
+            raise RunError(f"{path}: expected a folder; there is a link to {path.readlink()}, which does not exist")
         elif path.exists() and not path.is_dir():
             raise RunError(f"{path}: expected a folder; there is a file of that name")
         elif path.exists() and any(not _a_start(entry) for entry in path.iterdir()):
@@ -242,6 +244,16 @@ class Run:
         path.parent.mkdir(exist_ok=True)
         failures.keep(path, self.config, error.failure, str(error))
         return path
+
+    def discard(self):
+        """Close the run, and remove all of it: nothing was learned yet."""
+        self.close()
+        for name in FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in (*FILES, ".lock"):
+            (self.path / name).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def close(self):
         """Let another process write to the run."""
