@@ -1,5 +1,6 @@
 """Other people's environments, machines and habits: what is silently wrong elsewhere is refused or told here."""
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from test_bad_input import run_main
 
 import minorml
 from minorml.parallel import threads
+from minorml.runs.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["--set=num_tasks=2", "--set=num_trajectories=2", "--set=hidden=4", "--set=laf_hidden=4", "--iterations=2",
@@ -189,6 +191,9 @@ print(discounted_sums(np.ones((1, 3)), 0.5)[0, 0])
 """
 
 
+COMPILING = "minorml: compiling, once on this machine (half a minute or less)\n"
+
+
 def test_compiled_code_is_never_stale_and_damage_is_mended(tmp_path):
     """A copy of the kernels, whose cache stays while a source, or the cache itself, changes."""
     shutil.copytree(ROOT / "minorml", tmp_path / "minorml", ignore=shutil.ignore_patterns("__pycache__"))
@@ -199,7 +204,7 @@ def test_compiled_code_is_never_stale_and_damage_is_mended(tmp_path):
                                env=environment, capture_output=True, text=True, check=True)
         return ended.stdout.strip(), ended.stderr
 
-    assert run() == ("1.75", "")
+    assert run() == ("1.75", COMPILING)
     entries = list((tmp_path / "cache").rglob("*.nbi")) + list((tmp_path / "cache").rglob("*.nbc"))
     before = {path: path.stat().st_mtime_ns for path in entries}
     assert entries and run() == ("1.75", "")
@@ -210,13 +215,13 @@ def test_compiled_code_is_never_stale_and_damage_is_mended(tmp_path):
             answer, said = run()
             assert answer == "1.75"
             assert "compiled code is damaged" in said or path.suffix == ".nbi", (path, said)
-            assert run() == ("1.75", "")
+            assert run() == ("1.75", "")  # as if nothing had been
     for other in "recurrences.py", "tile.py":  # the function's own file, and another's
         path = tmp_path / "minorml" / "kernels" / other
         stamps = {entry: entry.read_bytes() for entry in entries if entry.suffix == ".nbi"}
         text = path.read_text(encoding="utf-8").replace("rows[n, t] + discount", "rows[n, t] + 2 * discount")
         path.write_text(text + "#\n", encoding="utf-8")
-        assert run() == ("3.0", "")
+        assert run() == ("3.0", COMPILING)
         assert any(entry.read_bytes() != old for entry, old in stamps.items())
 
 
@@ -364,3 +369,58 @@ def test_a_report_does_not_write_over_a_run(tmp_path):
     status, _, err = run_main("report", tmp_path / "run", "--out", tmp_path / "run")
     assert status == 2 and "holds a run, whose evaluation.csv would be written over" in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+# --- Another machine --------------------------------------------------------------------------------------------------
+
+
+def moved(run, **changes):
+    """A run of two iterations that was begun where `versions.json` was another."""
+    assert try_to_train("Plain", run)[0] == 0
+    path = run / "versions.json"
+    kept = json.loads(path.read_text())
+    for name, value in changes.items():
+        where = kept["packages"] if name in kept["packages"] else kept
+        where[name] = value
+    path.write_text(json.dumps(kept))
+    return ["train", "--resume", "--out", run, "--iterations=3"]
+
+
+@pytest.mark.parametrize("change, told", [(dict(processor="Z80"), "processor: Z80 in the run"),
+                                          (dict(blas=["abacus 1.0"]), "blas: ['abacus 1.0'] in the run")])
+def test_another_processor_or_blas_is_told(tmp_path, change, told):
+    status, _, err = run_main(*moved(tmp_path / "run", **change))
+    assert status == 0 and f"goes on elsewhere, and its last bits may differ: {told}" in err, err
+    assert len(json.loads((tmp_path / "run/versions.json").read_text())["went_on_with"]) == 1
+    status, _, err = run_main("train", "--resume", "--out", tmp_path / "run", "--iterations=4")
+    assert status == 0 and "goes on elsewhere" not in err  # it is compared with what it went on with
+
+
+def test_other_versions_are_refused_unless_one_knows(tmp_path):
+    command = moved(tmp_path / "run", numpy="1.0")
+    status, _, err = run_main(*command)
+    assert status == 2 and "numpy: 1.0 in the run" in err and "--other-versions resumes all the same" in err
+    status, _, err = run_main(*command, "--other-versions")
+    assert status == 0 and "goes on elsewhere, and its last bits may differ: numpy: 1.0 in the run" in err
+    kept = json.loads((tmp_path / "run/versions.json").read_text())
+    assert kept["packages"]["numpy"] == "1.0" and kept["went_on_with"][0]["packages"]["numpy"] == np.__version__
+
+
+def test_compiling_is_told(tmp_path):
+    """In a process that finds no compiled code; and not in the one after it."""
+    code = ("from minorml.kernels.recurrences import discounted_sums\nimport numpy as np\n"
+            "discounted_sums(np.ones((1, 2)), 0.5)")
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
+    said = [subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True,
+                           check=True).stderr for _ in range(2)]
+    assert said == [COMPILING, ""]
+
+
+def test_the_time_left_is_not_fooled_by_the_first_iteration(monkeypatch, capsys):
+    now = iter([0.0, *[1000.0 + 20 * k for k in range(9)]])
+    monkeypatch.setattr("minorml.runs.progress.time.monotonic", lambda: next(now))
+    with Progress(9, label="x") as shown:
+        for _ in range(9):
+            shown.update()
+    lines = capsys.readouterr().err.splitlines()
+    assert "? s left" in lines[0] and "0.05 it/s, 140 s left" in lines[1] and "0 s left" in lines[-1]

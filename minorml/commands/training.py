@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from ..experiments.statistics import last_returns
 from ..experiments.sweep import Job, sweep
 from ..experiments.train import train
 from ..methods import METHODS
@@ -11,7 +12,7 @@ from ..parallel.workers import WorkerError
 from ..rl.config import Config, explain_fields, parse_setting
 from ..rl.presets import PRESETS, preset
 from ..rl.problem import step_limit
-from ..runs.directory import Run, RunError, last_returns
+from ..runs.directory import Run, RunError
 from ..runs.failures import replay
 from .values import positive, seeds
 
@@ -43,6 +44,8 @@ def add(verbs):
     there.add_argument("--resume", action="store_true", help="continue the run in FOLDER from its last checkpoint; "
                        "the options may be left out, or must be the same")
     there.add_argument("--overwrite", action="store_true", help="replace the run in FOLDER")
+    v.add_argument("--other-versions", action="store_true", help="with --resume: go on with other versions of Python "
+                   "or of packages; the last bits will differ")
     v.set_defaults(run=run_train)
 
     v = verbs.add_parser("sweep", help="many runs side by side: presets × seeds; go on with it by the same command")
@@ -89,7 +92,7 @@ def configuration(args):
 
 def run_train(args):
     trained = train(configuration(args), args.out, resume=args.resume, overwrite=args.overwrite,
-                    workers=args.workers, scheduler=args.scheduler)
+                    workers=args.workers, scheduler=args.scheduler, other_versions=args.other_versions)
     count, before, after = last_returns(trained.metrics)
     print(f"{args.out}: {trained.config.iterations} iterations; mean return over the last {count}: "
           f"{before:.2f} before adaptation, {after:.2f} after")

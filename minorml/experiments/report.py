@@ -20,13 +20,13 @@ import numpy as np
 from ..rl.foreign import EnvironmentFailed
 from ..rl.tasks import grid_tasks
 from ..runs.checkpoints import write_atomically
-from ..runs.directory import Run, RunError, last_returns
+from ..runs.directory import Run, RunError
 from ..runs.machine import commit
 from ..runs.progress import Progress
 from . import plots
 from .finetune import evaluate
 from .reproduction import commands, made_with
-from .statistics import bootstrap_interval, interquartile_mean, probability_of_improvement
+from .statistics import bootstrap_interval, interquartile_mean, last_returns, probability_of_improvement
 from .trained import Trained, load
 
 CURVE = {"iteration": "d", "env_steps": "d", "seconds": ".2f", "pre_return": ".5g", "post_return": ".5g"}

@@ -33,3 +33,11 @@ def bootstrap_interval(statistic, *samples, resamples=2000, seed=0):
     rng = np.random.default_rng(seed)
     drawn = [statistic(*(x[rng.integers(len(x), size=len(x))] for x in samples)) for _ in range(resamples)]
     return np.percentile(drawn, [(100 - LEVEL) / 2, (100 + LEVEL) / 2], axis=0)
+
+
+def last_returns(metrics, count=50):
+    """(n, before, after): the mean returns before and after adaptation over the last n ≤ `count` rows."""
+    last = metrics[-count:]
+    before, after = (sum(row[name] for row in last) / len(last) if last else float("nan")
+                     for name in ("pre_return", "post_return"))
+    return len(last), before, after

@@ -111,7 +111,8 @@ def _update(meta, moments, gradients, longest, rate):
 
 def train(config: Config | str, out: str | PathLike | None = None, *, resume: bool = False, overwrite: bool = False,
           progress: bool = True, make_envs: Callable | None = None, workers: int | None = None,
-          executor: Executor | None = None, scheduler: str | None = None, **fields: Any) -> Trained:
+          executor: Executor | None = None, scheduler: str | None = None, other_versions: bool = False,
+          **fields: Any) -> Trained:
     """Meta-train.
 
     Parameters
@@ -122,6 +123,7 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
     progress : show progress on stderr
     make_envs : n ↦ a VectorEnv of n copies, for environments of your own; see `minorml/rl/problem.py`
     workers, executor, scheduler : who does the work, see `minorml/parallel/workers.py`; the numbers do not depend on it
+    other_versions : resume with other versions of Python or of packages; the last bits will differ
     **fields : fields of Config to change, for example seed=3, iterations=300
 
     Returns
@@ -143,7 +145,7 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
           first_signal_waits(progress) as stop_if_asked):
         run = None
         if out is not None:
-            run = Run.reopen(out, config) if resume else Run.create(out, config, overwrite)
+            run = Run.reopen(out, config, other_versions) if resume else Run.create(out, config, overwrite)
             run.keep_spaces(*spaces)
         with nullcontext() if run is None else closing(run):
             if resume and run is not None:

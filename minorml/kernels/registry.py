@@ -14,6 +14,8 @@ stay NaN and sums must keep their order.
 import functools
 import hashlib
 import inspect
+import multiprocessing
+import sys
 import warnings
 from pathlib import Path
 
@@ -38,6 +40,13 @@ def source_stamp():
     return hashlib.sha256(b"\0".join([versions, *texts])).hexdigest()
 
 
+@functools.cache
+def tell_compiling():
+    """Say, once, why nothing seems to happen. Workers of ours leave it to the process that began them."""
+    if multiprocessing.parent_process() is None:
+        print("minorml: compiling, once on this machine (half a minute or less)", file=sys.stderr, flush=True)
+
+
 class KernelCache(FunctionCache):
     """Numba's cache on disk, for functions that call others.
 
@@ -53,7 +62,10 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, signature, target_context):
         try:
-            return super().load_overload(signature, target_context)
+            found = super().load_overload(signature, target_context)
+            if found is None:
+                tell_compiling()
+            return found
         except Exception as error:  # whatever unpickling makes of damaged bytes
             warnings.warn(f"{self._cache_path}: compiled code is damaged ({error!r}); compiling anew", RuntimeWarning,
                           stacklevel=2)

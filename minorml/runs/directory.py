@@ -20,7 +20,6 @@ import errno
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,7 +27,8 @@ from filelock import FileLock, Timeout
 from ..rl.config import Config, from_json
 from . import checkpoints, failures
 from .checkpoints import write_atomically
-from .machine import commit, versions
+from .machine import changes, commit, versions
+from .progress import say
 
 METRICS = ("iteration", "env_steps", "seconds", "pre_return", "pre_return_std", "post_return", "post_return_std",
            "episodes", "loss", "gradient_norm", "log_std", "alpha_norm", "clip_fraction")
@@ -40,10 +40,6 @@ FOLDERS = ("checkpoints", "failures", "plots")
 
 class RunError(ValueError):
     """A run directory that cannot be used as asked; the message says what to do."""
-
-
-def _say(text):
-    print(f"minorml: {text}", file=sys.stderr)
 
 
 class Run:
@@ -81,8 +77,11 @@ class Run:
         return cls(path)._begin(lock)
 
     @classmethod
-    def reopen(cls, path, config):
-        """Continue a run. Configuration and versions must be those it was started with; it may be made longer."""
+    def reopen(cls, path, config, other_versions=False):
+        """Continue a run. Configuration and versions must be those it was started with; it may be made longer.
+
+        other_versions : go on with other versions of Python or of packages, knowingly: the last bits will differ
+        """
         run = cls(path)
         longer = run._require_same(config)
         lock = _lock(run.path)
@@ -91,11 +90,11 @@ class Run:
         try:
             started = any((run.path / "checkpoints").glob("*"))
             if started:
-                run._check_versions()
+                run._check_versions(other_versions)
             run._longer = config if longer else None
             if not started:  # it was stopped before its first checkpoint
                 if (run.path / "metrics.csv").exists():
-                    _say(f"{path}: there is no checkpoint; the run starts from its first iteration")
+                    say(f"{path}: there is no checkpoint; the run starts from its first iteration")
                 return run._begin(lock)
         except BaseException:
             lock.release()
@@ -135,24 +134,23 @@ class Run:
         self._start_metrics([])
         return self
 
-    def _check_versions(self):
-        """The same bits are promised for the same versions alone."""
+    def _check_versions(self, others_are_fine):
+        """The same bits are promised for the same versions alone. What it goes on with is noted in versions.json."""
+        here = {"commit": commit(), **versions()}
         try:
-            found = _read_json(self.path / "versions.json")
-            begun_at, then = found["commit"], {"python": found["python"], **found["packages"]}
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            kept = _read_json(self.path / "versions.json")
+            earlier = kept.get("went_on_with", [])
+            of_versions, of_machine, of_commit = changes((earlier or [kept])[-1], here)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RunError(f"{self.path}/versions.json: cannot be read ({error})") from None
-        now = versions()
-        now = {"python": now["python"], **now["packages"]}
-        differences = [f"{name}: {then.get(name)} in the run, {version} here" for name, version in now.items()
-                       if then.get(name) != version]
-        if differences:
+        if of_versions and not others_are_fine:
             raise RunError(f"{self.path}: cannot resume with other versions, which give other numbers:\n  "
-                           + "\n  ".join(differences))
-        goes_on_at = commit()
-        if goes_on_at != begun_at:
-            _say(f"{self.path}: begun at commit {begun_at}, goes on at {goes_on_at}; the numbers are the same only if "
-                 "what they depend on is")
+                           + "\n  ".join(of_versions) + "\n--other-versions resumes all the same")
+        if of_versions or of_machine:
+            say(f"{self.path}: goes on elsewhere, and its last bits may differ: {'; '.join(of_versions + of_machine)}")
+            write_atomically(self.path / "versions.json", _json({**kept, "went_on_with": [*earlier, here]}))
+        if of_commit:
+            say(f"{self.path}: {of_commit}; the numbers are the same only if what they depend on is")
 
     def keep_spaces(self, obs_dim, act_dim):
         """Note how many observations and actions there are."""
@@ -209,7 +207,7 @@ class Run:
         for old in self._checkpoints()[:-KEPT]:
             old.unlink()
 
-    def load(self, template, warn=_say):
+    def load(self, template, warn=say):
         """The newest checkpoint that can be read, as a State shaped like `template`; a damaged one is named."""
         found = self._checkpoints()
         for path in reversed(found):
@@ -232,7 +230,7 @@ class Run:
                            f"of the checkpoint; {len(found)} rows found, or in another order")
         self._start_metrics(lines)
         if self._longer is not None:
-            _say(f"{self.path}: {self._longer.iterations} iterations now, not {self.config.iterations}; the outer rate "
+            say(f"{self.path}: {self._longer.iterations} iterations now, not {self.config.iterations}; the outer rate "
                  "decays over the longer run from here on")
             write_atomically(self.path / "config.json", _json(dataclasses.asdict(self._longer)))
             self.config, self._longer = self._longer, None
@@ -264,14 +262,6 @@ class Run:
     def _checkpoints(self):
         found = [path for path in (self.path / "checkpoints").glob("iteration-*.npz") if path.stem[10:].isdecimal()]
         return sorted(found, key=lambda path: int(path.stem[10:]))
-
-
-def last_returns(metrics, count=50):
-    """(n, before, after): the mean returns before and after adaptation over the last n ≤ `count` rows."""
-    last = metrics[-count:]
-    before, after = (sum(row[name] for row in last) / len(last) if last else float("nan")
-                     for name in ("pre_return", "post_return"))
-    return len(last), before, after
 
 
 def _a_start(entry):

@@ -27,6 +27,17 @@ def versions():
                             for lib in threadpool_info() if lib["user_api"] == "blas"})}
 
 
+def changes(then, here):
+    """What is not as it was, in words: (Python and packages, processor and BLAS, commit)."""
+    before, now = ({"python": one["python"], **one["packages"]} for one in (then, here))
+    of_versions = [f"{name}: {before.get(name)} in the run, {version} here" for name, version in now.items()
+                   if before.get(name) != version]
+    of_machine = [f"{name}: {then.get(name)} in the run, {here[name]} here" for name in ("processor", "blas")
+                  if then.get(name) != here[name]]
+    same = then["commit"] == here["commit"]
+    return of_versions, of_machine, "" if same else f"begun at commit {then['commit']}, goes on at {here['commit']}"
+
+
 def commit():
     """The commit that this package's code is checked out at, "-dirty" after it if files were changed since.
 

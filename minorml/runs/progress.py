@@ -8,6 +8,11 @@ from tqdm import tqdm
 SECONDS_BETWEEN_LINES = 15
 
 
+def say(text):
+    """A line for people, on stderr."""
+    print(f"minorml: {text}", file=sys.stderr)
+
+
 class Progress:
     """Use as a context manager; call `update` after each piece of work."""
 
@@ -15,6 +20,7 @@ class Progress:
         self.total, self.done, self.label = total, done, label
         self.start = self.last = time.monotonic()
         self.started_at = done
+        self.is_first = True
         self.enabled = enabled
         terminal = sys.stderr.isatty()
         self.bar = tqdm(total=total, initial=done, desc=label, unit="it", dynamic_ncols=True) if (
@@ -43,6 +49,9 @@ class Progress:
             self.last = now
             rate = (self.done - self.started_at) / max(now - self.start, 1e-9)
             facts = " ".join(f"{name}={value}" for name, value in shown.items())
-            left = f"{(self.total - self.done) / rate:.0f}" if rate else "?"
+            left = f"{(self.total - self.done) / rate:.0f}" if rate and not self.is_first else "?"
+            left = "0" if self.done == self.total else left
             print(f"{self.label} {self.done}/{self.total} {rate:.3g} it/s, {left} s left {facts}",
                   file=sys.stderr, flush=True)
+        if self.is_first and step:  # it may have compiled: the time left is estimated from the others
+            self.start, self.started_at, self.is_first = now, self.done, False
