@@ -5,15 +5,17 @@
 import io
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
 
 from ..methods import METHODS
 from ..policy import GaussianPolicy
+from ..rl.checks import require_number
 from ..rl.foreign import told
 from ..rl.rollout import scale_actions, scale_observations
-from ..rl.tasks import describe
+from ..rl.tasks import describe, set_tasks
 from ..runs.checkpoints import write_atomically
 from ..runs.progress import Progress
 from .finetune import finetune
@@ -100,14 +102,12 @@ def _make(name, task):
     try:
         with gymnasium.make(name, disable_env_checker=True) as env:
             modes = env.metadata.get("render_modes") or ()
-            unknown = [attribute for attribute in task if not env.has_wrapper_attr(attribute)]
-        if unknown:
-            raise ValueError(f"task: {name} has no attribute {', '.join(map(repr, unknown))}")
+            for attribute in task:
+                require_number(SimpleNamespace(envs=[env]), attribute)
         if "rgb_array" not in modes:
             raise ValueError(f"env {name}: expected one with render mode 'rgb_array'; it has {list(modes)}")
         env = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
-        for attribute, value in task.items():
-            env.set_wrapper_attr(attribute, value)
+        set_tasks(SimpleNamespace(envs=[env]), [task], 1)
     except (gymnasium.error.Error, ImportError, AttributeError) as error:
         raise ValueError(f"env {name}: {error}") from error
     return env

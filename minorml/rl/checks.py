@@ -6,12 +6,14 @@ was asked to.
 """
 
 import numbers
+import re
 import sys
 import time
 
 import gymnasium
 import numpy as np
 
+from .foreign import get_numbers
 from .rollout import scale_observations
 from .tasks import grid_tasks, set_tasks
 
@@ -22,10 +24,13 @@ TOLD = 0.5  # the share of them outside of the action space from which on it is 
 
 def require_number(envs, name):
     """Raise ValueError unless `name` is a number of the environment's own; ask without calling anything."""
-    if hasattr(gymnasium.Env, name) or hasattr(gymnasium.vector.VectorEnv, name) or name.startswith("_"):
-        raise ValueError(f"vary: expected a number of the environment's own; {name!r} belongs to every environment")
-    single = getattr(envs, "envs", None)
-    values = [env.get_wrapper_attr(name) for env in single] if single else envs.get_attr(name)
+    head = re.match(r"\w*", name).group()
+    if hasattr(gymnasium.Env, head) or hasattr(gymnasium.vector.VectorEnv, head) or head.startswith("_"):
+        raise ValueError(f"vary: expected a number of the environment's own; {head!r} belongs to every environment")
+    try:
+        values = get_numbers(envs, name)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f"vary: the environment has no number {name} ({error})") from None
     for value in values:
         if not isinstance(value, numbers.Real | np.bool) and not (isinstance(value, np.ndarray) and value.ndim == 0):
             raise ValueError(f"vary: expected a number; {name} is {value!r:.60}")
@@ -82,7 +87,7 @@ def _steps_until_they_differ(problem, name, ends):
 
 
 def _require_still_set(envs, name, ends):
-    found = [float(value) for value in envs.get_attr(name)]
+    found = [float(value) for value in get_numbers(envs, name)]
     if not np.allclose(found, ends, rtol=1e-6):
         raise ValueError(f"vary: {name} was set to {ends[0]:.6g} and {ends[1]:.6g}, and is {found[0]:.6g} and "
                          f"{found[1]:.6g} after reset: the environment draws or overwrites it there")

@@ -1,5 +1,11 @@
-"""Somebody else's environment: what it raises is told with the place where it happened, and its rewards are numbers."""
+"""Somebody else's environment: its numbers are read and set, its rewards are numbers, and what it raises is told with
+the place where it happened.
 
+A number is an attribute, or what a path leads to: `length`, `model.opt.gravity[2]`.
+"""
+
+import numbers
+import re
 import traceback
 from contextlib import contextmanager
 
@@ -7,6 +13,9 @@ import gymnasium
 import numpy as np
 
 FOUR_VALUES = "expected 5, got 4"  # as Gymnasium's wrappers say it
+
+
+PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*|\[\d+\])*")
 
 
 class EnvironmentFailed(RuntimeError):
@@ -68,3 +77,56 @@ def describe_error(error):
         text += (" (step gives four values, as before 2022; Gymnasium's gives five: observation, reward, terminated, "
                  "truncated, info)")
     return f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def get_numbers(envs, path):
+    """What each copy of a vector has there."""
+    if hasattr(envs, "envs"):
+        return [_at(env, _parts(path)) for env in envs.envs]
+    _require_plain(path)
+    return envs.get_attr(path)
+
+
+def set_numbers(envs, path, values):
+    """Give each copy of a vector its value. What was an integer stays one where the value is whole.
+
+    Raises
+    ------
+    AttributeError, IndexError, TypeError, ValueError : there is no such number, or it is another after it was set
+    """
+    if not hasattr(envs, "envs"):
+        _require_plain(path)
+        envs.set_attr(path, list(values))
+        return
+    *front, last = _parts(path)
+    for env, value in zip(envs.envs, values):
+        old = _at(env, [*front, last])
+        if isinstance(old, numbers.Integral) and float(value).is_integer():
+            value = bool(value) if isinstance(old, bool) and value in (0, 1) else int(value)
+        if not front:
+            env.set_wrapper_attr(last, value)
+        elif isinstance(last, int):
+            _at(env, front)[last] = value
+        else:
+            setattr(_at(env, front), last, value)
+        now = float(_at(env, [*front, last]))
+        if not np.isclose(now, float(value), rtol=1e-6):
+            raise ValueError(f"it was set to {value:.6g} and is {now:.6g}")
+
+
+def _parts(path):
+    """`model.opt.gravity[2]` → ["model", "opt", "gravity", 2]"""
+    return [int(part) if part.isdecimal() else part for part in re.findall(r"\w+", path)]
+
+
+def _at(env, parts):
+    value = env.get_wrapper_attr(parts[0])
+    for part in parts[1:]:
+        value = value[part] if isinstance(part, int) else getattr(value, part)
+    return value
+
+
+def _require_plain(path):
+    if not path.isidentifier():
+        raise ValueError(f"{path}: a path is followed in a gymnasium.vector.SyncVectorEnv alone; these environments "
+                         "take the names of attributes")

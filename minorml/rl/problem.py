@@ -101,7 +101,8 @@ def _named(env_id):
     try:
         yield
     except (gymnasium.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"env: cannot make {env_id!r}: {error}") from error
+        needs = "; pip install 'gymnasium[mujoco]'" if getattr(error, "name", "") in ("imageio", "mujoco") else ""
+        raise ValueError(f"env: cannot make {env_id!r}: {error}{needs}") from error
     except MemoryError:
         raise
     except Exception as error:

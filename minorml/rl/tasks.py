@@ -1,13 +1,15 @@
 """Distributions over tasks: which attributes of an environment vary, and how.
 
 A task is a dict {attribute: value}. A distribution is written as text, so that it can stand on a command line
-and in config.json: `rotation=uniform:-3.14,3.14` or `swapped=choice:0,1`.
+and in config.json: `rotation=uniform:-3.14,3.14`, `swapped=choice:0,1`, or `model.opt.gravity[2]=uniform:-12,-5`.
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
+
+from .foreign import PATH, set_numbers
 
 
 class Uniform(NamedTuple):
@@ -54,7 +56,7 @@ def parse(text):
         values = tuple(float(x) for x in numbers.split(","))
     except ValueError:
         values = ()
-    if name.isidentifier() and values and all(abs(x) < 1e100 for x in values):
+    if PATH.fullmatch(name) and values and all(abs(x) < 1e100 for x in values):
         if kind == "uniform" and len(values) == 2 and values[0] <= values[1]:
             return Uniform(name, *values)
         if kind == "choice":
@@ -96,8 +98,8 @@ def set_tasks(envs, tasks, copies):
     for name in tasks[0]:
         values = [task[name] for task in tasks]
         try:
-            envs.set_attr(name, [value for value in values for _ in range(copies)])
-        except (AttributeError, TypeError, ValueError, AssertionError) as error:
+            set_numbers(envs, name, [value for value in values for _ in range(copies)])
+        except (AttributeError, IndexError, TypeError, ValueError, AssertionError) as error:
             raise ValueError(f"task: the environment does not take {name} = {values[0]:.6g}"
                              f"{', …' * (len(values) > 1)}: {error}") from error
 
@@ -108,7 +110,7 @@ def parse_task(text, distribution):
         task = {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
     except ValueError:
         task = {}
-    if not task or not all(name.isidentifier() and math.isfinite(value) for name, value in task.items()):
+    if not task or not all(PATH.fullmatch(name) and math.isfinite(value) for name, value in task.items()):
         raise ValueError(f"task: expected NAME=NUMBER, several with ',' between them; given {text!r}")
     missing = [part.name for part in distribution if part.name not in task]
     if missing:
