@@ -1,5 +1,7 @@
 """Other people's environments, machines and habits: what is silently wrong elsewhere is refused or told here."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -7,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -424,3 +427,112 @@ def test_the_time_left_is_not_fooled_by_the_first_iteration(monkeypatch, capsys)
             shown.update()
     lines = capsys.readouterr().err.splitlines()
     assert "? s left" in lines[0] and "0.05 it/s, 140 s left" in lines[1] and "0 s left" in lines[-1]
+
+
+# --- What a task sets -------------------------------------------------------------------------------------------------
+
+
+class Parts(Plain):
+    """Numbers in parts of it: an array of its own, an integer, a flag, and an array of integers."""
+
+    def __init__(self, strength=1.0, name="north"):
+        self.body = SimpleNamespace(pull=np.zeros(2), gears=np.array([1, 2]))
+        self.count, self.on, self.strength, self.name = 1, True, strength, name
+
+    def pull(self):
+        assert type(self.count) is int and type(self.on) is bool
+        return self.strength * self.on * self.count * (self.tilt + self.body.pull[1])
+
+
+gymnasium.register("BorderParts-v0", Parts, max_episode_steps=20)
+
+
+@pytest.mark.parametrize("vary", ["body.pull[1]=uniform:-1,1", "tilt=uniform:-1,1;body.pull[1]=choice:0,1",
+                                  "count=choice:1,3;tilt=choice:1,2", "on=choice:0,1;tilt=choice:1,2"])
+def test_a_path_leads_to_a_number_and_an_integer_stays_one(tmp_path, vary):
+    varied = [f"--vary={part}" for part in vary.split(";")]
+    status, _, err = run_main("train", "--env=BorderParts-v0", *varied, *TINY, "--out", tmp_path / "run")
+    assert status == 0, err
+    assert run_main("evaluate", tmp_path / "run", "--tasks=2", "--repetitions=1")[0] == 0
+
+
+def test_an_integer_that_is_set_to_real_numbers_is_told():
+    class Loose(Parts):
+        def pull(self):
+            return self.count
+
+    config = minorml.Config(env="x", vary=("count=uniform:1,3",), method="dr", horizon=3, num_tasks=2, iterations=1,
+                            num_trajectories=2, hidden=(4,))
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        minorml.train(config, make_envs=lambda n: SyncVectorEnv([Loose] * n))
+    assert "count is an integer in the environment, 1, and is set to real numbers" in said.getvalue()
+
+
+@pytest.mark.parametrize("vary, message", [
+    ("body.push[1]=uniform:0,1", "the environment has no number body.push[1]"),
+    ("body.pull[2]=uniform:0,1", "the environment has no number body.pull[2]"),
+    ("body.pull=uniform:0,1", "expected a number; body.pull is array"),
+    ("body.gears[0]=uniform:0.1,0.7", "does not take body.gears[0] = 0.11875: it was set to 0.11875 and is 0"),
+    ("step.x=uniform:0,1", "'step' belongs to every environment"),
+    ("name=uniform:0,1", "expected a number; name is 'north'"),
+    ("body.pull[1=uniform:0,1", "expected NAME=uniform:LOW,HIGH"),
+])
+def test_a_path_that_leads_nowhere(tmp_path, vary, message):
+    status, _, err = run_main("train", "--env=BorderParts-v0", "--vary", vary, *TINY, "--out", tmp_path / "run")
+    assert status == 2 and message in err and not (tmp_path / "run").exists(), err
+
+
+def test_what_the_environment_is_made_with(tmp_path):
+    options = ["--env=BorderParts-v0", "--env-arg=strength=0", "--env-arg=name=south", "--vary=tilt=uniform:-1,1"]
+    status, _, err = run_main("train", *options, *TINY, "--out", tmp_path / "a")
+    assert status == 2 and "tilt = -1 and 1 gave the same trajectories" in err  # without strength it does nothing
+    options[1] = "--env-arg=strength=2.5"
+    assert run_main("train", *options, *TINY, "--out", tmp_path / "a")[0] == 0
+    config = minorml.load(tmp_path / "a").config
+    assert config.env_options == {"strength": 2.5, "name": "south"}
+    assert run_main("train", "--resume", "--out", tmp_path / "a", "--iterations=3")[0] == 0
+    status, _, err = run_main("train", *options, "--env-arg=speed=1", *TINY, "--out", tmp_path / "b")
+    assert status == 2 and "cannot make 'BorderParts-v0'" in err and "speed" in err
+    with pytest.raises(ValueError, match="env_args: expected NAME=VALUE"):
+        minorml.Config(**{**vars(config), "env_args": ("strength",)})
+
+
+def test_a_sweep_of_ones_own_environment(tmp_path):
+    status, out, err = run_main("sweep", "--env=Pendulum-v1", "--vary=g=uniform:5,15", "--set=horizon=5", *TINY,
+                                "--seeds=0-1", "--out", tmp_path)
+    assert status == 0 and sorted(path.name for path in tmp_path.iterdir()) == [
+        "Pendulum-v1-norml-0", "Pendulum-v1-norml-1"], err
+    status, _, err = run_main("sweep", "--presets=point/norml", "--vary=g=uniform:5,15", "--out", tmp_path / "b")
+    assert status == 2 and "go with --env" in err
+
+
+@pytest.mark.parametrize("options", [["--set=seed=1", "--set=seed=2"], ["--set=seed=1", "--seed=2"],
+                                     ["--set=method=dr", "--method=maml"]])
+def test_two_options_that_contradict_each_other(tmp_path, options):
+    status, _, err = run_main("train", "--preset=point/norml", *options, "--out", tmp_path / "run")
+    assert status == 2 and "is given twice, as" in err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name, vary, status, told", [
+    ("Plain", "tilt=uniform:-1,1", 0, "it can be trained on"),
+    ("Plain", "tilt=uniform:-1,1", 0, "the same seed gives the same start"),
+    ("Plain", "tilt=uniform:-1,1", 0, "observations are of the size of 1"),
+    ("Positive", "tilt=uniform:-1,1", 0, "100% of the first policy's actions lie outside of the action space; --set"),
+    ("Derived", "tilt=uniform:-1,1", 2, "! vary: tilt = -1 and 1 gave the same trajectories"),
+    ("Redraws", "tilt=uniform:-1,1", 2, "! vary: tilt was set to -1 and 1, and is"),
+    ("IntAction", "tilt=uniform:-1,1", 2, "! env BorderIntAction-v0: action space: expected a Box"),
+    ("FourValues", "tilt=uniform:-1,1", 2, "! ValueError: not enough values to unpack"),
+    ("Seedless", "tilt=uniform:-1,1", 0, "the same seed gives another start"),
+])
+def test_check(tmp_path, monkeypatch, name, vary, status, told):
+    monkeypatch.chdir(tmp_path)
+    ended, out, err = run_main("check", "--env", f"Border{name}-v0", "--vary", vary, "--method=norml")
+    assert ended == status and told in out and not list(tmp_path.iterdir()), (out, err)
+
+
+class Seedless(Plain):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=None)
+
+
+gymnasium.register("BorderSeedless-v0", Seedless, max_episode_steps=20)

@@ -10,8 +10,9 @@ from ..experiments.train import train
 from ..methods import METHODS
 from ..parallel.workers import WorkerError
 from ..rl.config import Config, explain_fields, parse_setting
-from ..rl.presets import PRESETS, preset
+from ..rl.presets import PRESETS, labels, preset
 from ..rl.problem import step_limit
+from ..rl.survey import survey
 from ..runs.directory import Run, RunError
 from ..runs.failures import replay
 from .values import positive, seeds
@@ -27,15 +28,10 @@ def add(verbs):
                          epilog="fields for --set:\n" + explain_fields())
     start = v.add_mutually_exclusive_group()
     start.add_argument("--preset", metavar="ENV/METHOD", help="starting values; see `minorml list`")
-    start.add_argument("--env", metavar="ID", help="any Gymnasium environment with a continuous action, for example "
-                       "Pendulum-v1; with --vary and --method, every other field at its default")
-    v.add_argument("--vary", action="append", metavar="NAME=uniform:LOW,HIGH",
-                   help="the environment's attribute that makes a task, or NAME=choice:A,B,…; repeatable")
-    v.add_argument("--method", choices=METHODS, help="a row of the method table")
+    _add_own(v, start)
     v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the run's directory")
     v.add_argument("--seed", type=int, help="of every random number (default: the preset's)")
     v.add_argument("--iterations", type=int, help="outer iterations (default: the preset's)")
-    v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
     v.add_argument("--workers", type=positive, metavar="N", help="share the work of each iteration among N processes "
                    "(default: do it all in this one); the numbers stay the same")
     v.add_argument("--scheduler", metavar="ADDRESS", help="… or among the workers of a Dask cluster, for example "
@@ -48,18 +44,38 @@ def add(verbs):
                    "or of packages; the last bits will differ")
     v.set_defaults(run=run_train)
 
+    v = verbs.add_parser("check", help="look at an environment and its tasks before training: what is found, line by "
+                         "line")
+    start = v.add_mutually_exclusive_group()
+    start.add_argument("--preset", metavar="ENV/METHOD", help="starting values; see `minorml list`")
+    _add_own(v, start)
+    v.set_defaults(run=run_check, out=None, seed=None, iterations=None, resume=False)
+
     v = verbs.add_parser("sweep", help="many runs side by side: presets × seeds; go on with it by the same command")
-    v.add_argument("--presets", required=True, metavar="ENV/METHOD,…", help="presets, with ',' between them")
+    start = v.add_mutually_exclusive_group(required=True)
+    start.add_argument("--presets", metavar="ENV/METHOD,…", help="presets, with ',' between them")
+    _add_own(v, start)
     v.add_argument("--seeds", type=seeds, default=[0], metavar="A-B,C,…", help="seeds (default 0)")
     v.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at a time (default 1)")
     v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the folder of the runs' directories")
     v.add_argument("--iterations", type=int, help="outer iterations of each run (default: the preset's)")
-    v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
-    v.set_defaults(run=run_sweep)
+    v.set_defaults(run=run_sweep, preset=None, seed=None, resume=False)
 
     v = verbs.add_parser("replay", help="show where a number that is not finite first appears")
     v.add_argument("file", type=Path, metavar="FILE", help="of a run's failures/ directory")
     v.set_defaults(run=run_replay)
+
+
+def _add_own(v, start):
+    """The options that describe an environment of one's own, and change fields. `start`: --env or a preset."""
+    start.add_argument("--env", metavar="ID", help="any Gymnasium environment with a continuous action, for example "
+                       "Pendulum-v1; with --vary and --method, every other field at its default")
+    v.add_argument("--env-arg", action="append", metavar="NAME=VALUE", help="what the environment is made with; "
+                   "repeatable")
+    v.add_argument("--vary", action="append", metavar="NAME=uniform:LOW,HIGH",
+                   help="the environment's attribute that makes a task, or NAME=choice:A,B,…; repeatable")
+    v.add_argument("--method", choices=METHODS, help="a row of the method table")
+    v.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field; repeatable")
 
 
 def list_presets(args):
@@ -69,12 +85,26 @@ def list_presets(args):
               f"{config.log_std:>8g}")
 
 
+def _settings(texts):
+    """{field: value} of `--set`s; two for one field must say the same."""
+    fields = {}
+    for name, value in map(parse_setting, texts):
+        if fields.setdefault(name, value) != value:
+            raise ValueError(f"--set: {name} is given twice, as {fields[name]!r} and as {value!r}")
+    return fields
+
+
 def configuration(args):
     """The Config that the options of `train` describe."""
-    fields = dict(parse_setting(text) for text in args.set)
-    for name in ("env", "seed", "iterations", "method", "vary"):
-        if getattr(args, name) is not None:
-            fields[name] = getattr(args, name)
+    fields = _settings(args.set)
+    given = {name: getattr(args, name) for name in ("env", "seed", "iterations", "method", "vary")}
+    given["env_args"] = args.env_arg
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name in fields and fields[name] != (tuple(value) if isinstance(value, list) else value):
+            raise ValueError(f"--set: {name} is given twice, as {fields[name]!r} and as {value!r}")
+        fields[name] = value
     if args.preset is not None:
         return dataclasses.replace(preset(args.preset), **fields)
     if args.env is not None:
@@ -83,7 +113,8 @@ def configuration(args):
             raise ValueError(f"--env: expected {' and '.join(missing)} too, for example --vary g=uniform:5,15 "
                              "--method norml")
         if "horizon" not in fields:
-            fields["horizon"] = step_limit(args.env)
+            arguments = Config(horizon=1, **fields).env_options
+            fields["horizon"] = step_limit(args.env, arguments)
         return Config(**fields)
     if args.resume:
         return dataclasses.replace(Run(args.out).config, **fields)
@@ -98,14 +129,31 @@ def run_train(args):
           f"{before:.2f} before adaptation, {after:.2f} after")
 
 
+def run_check(args):
+    good = True
+    for fine, text in survey(configuration(args)):
+        print(f"{' ' if fine else '!'} {text}", flush=True)
+        good = good and fine
+    if not good:
+        raise ValueError("check: it cannot be trained on as it is; the lines with a ! say why")
+    print("  it can be trained on: minorml train with the same options, and --out")
+
+
 def run_sweep(args):
-    fields = dict(parse_setting(text) for text in args.set)
+    fields = _settings(args.set)
     if "seed" in fields:
         raise ValueError("--set: a sweep's seeds are given by --seeds")
     if args.iterations is not None:
         fields["iterations"] = args.iterations
-    jobs = [Job(dataclasses.replace(preset(name), **fields, seed=seed), args.out / f"{name.replace('/', '-')}-{seed}")
-            for name in dict.fromkeys(args.presets.split(",")) for seed in args.seeds]
+    if args.env is not None:
+        configs = [configuration(args)]
+    else:
+        if args.vary or args.method or args.env_arg:
+            raise ValueError("--vary, --method and --env-arg go with --env; presets have their own")
+        configs = [dataclasses.replace(preset(name), **fields) for name in dict.fromkeys(args.presets.split(","))]
+    names = args.presets.split(",") if args.env is None else labels(configs)
+    jobs = [Job(dataclasses.replace(config, seed=seed), args.out / f"{name.replace('/', '-')}-{seed}")
+            for name, config in zip(dict.fromkeys(names), configs) for seed in args.seeds]
     outcome = sweep(jobs, args.workers)
     print(f"{'run':36} {'iterations':>10} {'before':>10} {'after':>10}   mean return over the last 50")
     for path, error in outcome.items():

@@ -60,7 +60,7 @@ def side_by_side(trained, task, path, steps=None, seed=0, progress=False, horizo
             raise ValueError(f"{name}: expected 1 or more; given {value}")
     PIL, config, path = _pillow(), trained.config, Path(path)
     steps = config.adapt_steps if steps is None else steps
-    env = _make(config.env, task)
+    env = _make(config.env, config.env_options, task)
     try:
         if METHODS[config.method].adapts:
             after = f"after {steps} step{'s' * (steps > 1)} of adaptation"
@@ -97,16 +97,16 @@ def _pillow():
     return PIL
 
 
-def _make(name, task):
+def _make(name, options, task):
     """The environment, ready to be drawn, with the task set."""
     try:
-        with gymnasium.make(name, disable_env_checker=True) as env:
+        with gymnasium.make(name, disable_env_checker=True, **options) as env:
             modes = env.metadata.get("render_modes") or ()
             for attribute in task:
                 require_number(SimpleNamespace(envs=[env]), attribute)
         if "rgb_array" not in modes:
             raise ValueError(f"env {name}: expected one with render mode 'rgb_array'; it has {list(modes)}")
-        env = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
+        env = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True, **options)
         set_tasks(SimpleNamespace(envs=[env]), [task], 1)
     except (gymnasium.error.Error, ImportError, AttributeError) as error:
         raise ValueError(f"env {name}: {error}") from error

@@ -15,7 +15,7 @@ import numpy as np
 
 from .foreign import get_numbers
 from .rollout import scale_observations
-from .tasks import grid_tasks, set_tasks
+from .tasks import Uniform, set_tasks
 
 SECONDS = 2.0  # at most, for an effect to show
 DRAWS = 200  # of the first policy's actions
@@ -36,6 +36,15 @@ def require_number(envs, name):
             raise ValueError(f"vary: expected a number; {name} is {value!r:.60}")
 
 
+def tell_integers(problem):
+    """Say on stderr if what is an integer in the environment is to be set to real numbers. Before any task is set."""
+    for part in problem.config.distribution:
+        now = get_numbers(problem.envs, part.name)[0]
+        if isinstance(now, numbers.Integral) and isinstance(part, Uniform):
+            print(f"minorml: {part.name} is an integer in the environment, {now}, and is set to real numbers",
+                  file=sys.stderr)
+
+
 def check_tasks(problem):
     """Look at a problem of two tasks with a single copy each.
 
@@ -43,14 +52,17 @@ def check_tasks(problem):
     ------
     ValueError : an attribute is another after `reset` than was set, or makes no difference to trajectories
     """
-    base, = grid_tasks(problem.config.distribution, 1)
-    for part in problem.config.distribution:
-        ends = part.ends()
+    distribution = problem.config.distribution
+    others = [{part.name: part.ends()[end] for part in distribution} for end in (0, 1)]  # one may switch another off
+    for part in distribution:
+        ends, steps = part.ends(), 0
         if ends[0] == ends[1]:
             continue
-        tasks = [{**base, part.name: end} for end in ends]
-        set_tasks(problem.envs, tasks, 1)
-        steps = _steps_until_they_differ(problem, part.name, ends)
+        for other in others if len(distribution) > 1 else others[:1]:
+            set_tasks(problem.envs, [{**other, part.name: end} for end in ends], 1)
+            steps = _steps_until_they_differ(problem, part.name, ends)
+            if steps is None:
+                break
         if steps is not None:
             raise ValueError(f"vary: {part.name} = {ends[0]:.6g} and {ends[1]:.6g} gave the same trajectories for "
                              f"{steps} steps, from the same seed and actions: the attribute has no effect (is it used "
@@ -95,17 +107,22 @@ def _require_still_set(envs, name, ends):
 
 def tell_actions_outside(problem, theta):
     """Say on stderr if many of the first policy's actions lie outside of the environment's action space."""
-    envs, space = problem.envs, problem.envs.single_action_space
     try:
-        observations, _ = envs.reset(seed=[0] * envs.num_envs)
-        seen = scale_observations(observations[:1], problem.config.obs_scale).astype(theta.dtype)
+        share = share_outside(problem, theta)
     except Exception:  # left to the first rollout
         return
+    if share > TOLD:
+        print(f"minorml: {share:.0%} of the first policy's actions lie outside of the environment's "
+              f"{problem.envs.single_action_space}, and are likely to be clipped there; action_scale and action_offset "
+              "map them into it", file=sys.stderr)
+
+
+def share_outside(problem, theta):
+    """The share of a policy's actions, at the start of an episode, outside of the environment's action space."""
+    envs, space = problem.envs, problem.envs.single_action_space
+    observations, _ = envs.reset(seed=[0] * envs.num_envs)
+    seen = scale_observations(observations[:1], problem.config.obs_scale).astype(theta.dtype)
     noise = np.random.default_rng(0).normal(size=(1, DRAWS, problem.policy.act_dim)).astype(theta.dtype)
     actions, _ = problem.policy.sample(theta[None], np.repeat(seen[None], DRAWS, axis=1), noise)
     actions = problem.scale_actions(actions[0])
-    share = np.mean(((actions < space.low) | (actions > space.high)).any(axis=-1))
-    if share > TOLD:
-        print(f"minorml: {share:.0%} of the first policy's actions lie outside of the environment's "
-              f"{space}, and are likely to be clipped there; action_scale and action_offset map them into it",
-              file=sys.stderr)
+    return np.mean(((actions < space.low) | (actions > space.high)).any(axis=-1))

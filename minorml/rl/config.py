@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import math
 from dataclasses import dataclass, field
 from typing import get_args, get_origin
@@ -22,6 +23,7 @@ POSITIVE = (lambda x: x > 0, "a number > 0")
 NOT_NEGATIVE = (lambda x: x >= 0, "a number >= 0")
 SCALES = (lambda xs: all(x > 0 for x in xs), "positive numbers")
 ACTIVATION = (lambda x: x in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
+ENV_ARGS = (lambda xs: all(x.partition("=")[0].isidentifier() and "=" in x for x in xs), "NAME=VALUE, several with ';'")
 WIDTHS = (lambda xs: all(x > 0 for x in xs), "positive layer widths")
 
 
@@ -40,6 +42,8 @@ class Config:
     action_scale: tuple[float, ...] = _option("what each action is multiplied by; empty: actions as they are",
                                               SCALES, default=())
     action_offset: tuple[float, ...] = _option("what is added to each action after that; empty: nothing", default=())
+    env_args: tuple[str, ...] = _option("what the environment is made with: NAME=VALUE, VALUE as in JSON; several with "
+                                        "';' between them", ENV_ARGS, default=())
     num_tasks: int = _option("M, tasks per meta-batch", POSITIVE, default=10)
     num_trajectories: int = _option("K, trajectories per task and rollout", POSITIVE, default=25)
     discount: float = _option("γ", (lambda x: 0 <= x <= 1, "a number in [0, 1]"), default=0.99)
@@ -82,10 +86,22 @@ class Config:
         return [parse(text) for text in self.vary]
 
     @property
+    def env_options(self):
+        """What the environment is made with, by name."""
+        return {name: _from_json_or_text(value) for name, _, value in (text.partition("=") for text in self.env_args)}
+
+    @property
     def learned(self):
         """The fields of MetaParameters that the outer loop updates."""
         learned = METHODS[self.method].learned
         return learned + ("alpha",) if self.learn_alpha and "alpha" not in learned else learned
+
+
+def _from_json_or_text(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def from_json(fields):

@@ -51,14 +51,14 @@ def make_problem(config, num_tasks=None, make_envs=None):
     ----------
     config : Config
     num_tasks : how many tasks to have copies for; default: the meta-batch
-    make_envs : n ↦ a gymnasium.vector.VectorEnv of n copies; default: `gymnasium.make_vec(config.env, n)`
+    make_envs : n ↦ a gymnasium.vector.VectorEnv of n copies; default: `gymnasium.make_vec(config.env, n, …)`
 
     Raises
     ------
     ValueError : the environment cannot be made, or does not fit the configuration
     """
     num_tasks = config.num_tasks if num_tasks is None else num_tasks
-    envs = (make_envs or partial(_make_vec, config.env))(num_tasks * config.num_trajectories)
+    envs = (make_envs or partial(_make_vec, config.env, config.env_options))(num_tasks * config.num_trajectories)
     if isinstance(envs, SyncVectorEnv):
         envs.envs = [Guard(env, number) for number, env in enumerate(envs.envs)]
     try:
@@ -85,14 +85,14 @@ def without_envs(config, obs_dim, act_dim):
                    METHODS[config.method])
 
 
-def _make_vec(env_id, num_envs):
+def _make_vec(env_id, options, num_envs):
     """A vector of environments whose attributes can be set: the environment's own, or else Gymnasium's."""
     with _named(env_id):
-        envs = gymnasium.make_vec(env_id, num_envs=num_envs)
+        envs = gymnasium.make_vec(env_id, num_envs=num_envs, **options)
         if hasattr(envs, "set_attr"):
             return envs
         envs.close()
-        return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync")
+        return gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync", **options)
 
 
 @contextmanager
@@ -109,10 +109,10 @@ def _named(env_id):
         raise EnvironmentFailed(f"env: cannot make {env_id!r}: {describe_error(error)}") from error
 
 
-def step_limit(env_id):
+def step_limit(env_id, options=None):
     """The step at which a registered environment's episodes are cut off: the natural horizon T."""
     with _named(env_id):
-        env = gymnasium.make(env_id)
+        env = gymnasium.make(env_id, **options or {})
     env.close()
     if env.spec.max_episode_steps is None:
         raise ValueError(f"horizon: {env_id} has no limit of its own; give one")
