@@ -155,7 +155,7 @@ def test_scales(tmp_path):
                         action_scale=(10.0,), activation="identity", hidden=(1,))
     trained.meta.theta[:] = [2, 0, 0.5, 0, -1]  # weight and bias of each layer, log σ: a = s
     env = gymnasium.make("VideoTestWalk-v0")
-    assert list(video._live(env, trained.config, trained.meta.theta, 0, None)) == [0.0, 1 + 10 / 4]
+    assert list(video._live(env, trained.config, {"scale": 1.0}, trained.meta.theta, 0, None)) == [0.0, 1 + 10 / 4]
 
 
 @pytest.mark.parametrize("given, options, message", [

@@ -67,14 +67,14 @@ def side_by_side(trained, task, path, steps=None, seed=0, progress=False, horizo
             thetas = {"before adaptation": trained.meta.theta, after: finetune(trained, [task], steps, seed)[0]}
         else:
             thetas = {"without adaptation": trained.meta.theta}
-        lengths = [sum(1 for _ in _live(env, config, theta, seed, horizon)) - 1 for theta in thetas.values()]
+        lengths = [sum(1 for _ in _live(env, config, task, theta, seed, horizon)) - 1 for theta in thetas.values()]
         fps = env.metadata.get("render_fps") or 30
         stride = max(1, math.ceil(max(lengths) / MAX_FRAMES), math.ceil(MIN_SECONDS * fps))
         panels = []
         with Progress(sum(math.ceil(n / stride) + 1 for n in lengths), label="video", enabled=progress) as shown:
             for (stage, theta), length in zip(thetas.items(), lengths):  # once more, now drawing what is kept
                 panels.append([])
-                for t, total in enumerate(_live(env, config, theta, seed, horizon)):
+                for t, total in enumerate(_live(env, config, task, theta, seed, horizon)):
                     if t % stride == 0 or t == length:
                         panels[-1].append(_panel(PIL, _draw(env, config.env), stage, task, total))
                         shown.update()
@@ -113,10 +113,11 @@ def _make(name, options, task):
     return env
 
 
-def _live(env, config, theta, seed, horizon):
+def _live(env, config, task, theta, seed, horizon):
     """Live one episode with the mean action; yield the return so far, at its start and after each step."""
     policy = GaussianPolicy(*env.observation_space.shape, *env.action_space.shape, config.hidden, config.activation)
-    with told("reset"):
+    names = [f"{describe(task)} (env {config.env})"]
+    with told("reset", names):
         observation, _ = env.reset(seed=seed)
     total = 0.0
     yield total
@@ -125,7 +126,7 @@ def _live(env, config, theta, seed, horizon):
         a = scale_actions(policy.mean(theta, s[None])[0], config.action_scale, config.action_offset)
         if not np.isfinite(a).all():
             raise FloatingPointError(f"action: expected finite numbers; given {a} in step {t}")
-        with told(f"step {t}"):
+        with told(f"step {t}", names):
             observation, reward, terminated, truncated, _ = env.step(a)
         total += np.asarray(reward, np.float64).item()
         yield total

@@ -37,18 +37,20 @@ class Guard(gymnasium.Wrapper):
             return self.env.reset(**options)
 
     def step(self, action):
-        with self._noted():
+        with self._noted(action):
             observation, reward, terminated, truncated, info = self.env.step(action)
             if np.size(reward) != 1:
                 raise ValueError(f"reward: expected a number; given shape {np.shape(reward)}")
             return observation, np.asarray(reward).item(), terminated, truncated, info
 
     @contextmanager
-    def _noted(self):
+    def _noted(self, action=None):
         try:
             yield
         except Exception as error:
             error.copy_that_failed = self._number_of_copy
+            space = self.action_space
+            error.action_was_outside = action is not None and bool(((action < space.low) | (action > space.high)).any())
             raise
 
 
@@ -76,6 +78,8 @@ def describe_error(error):
     if FOUR_VALUES in text:
         text += (" (step gives four values, as before 2022; Gymnasium's gives five: observation, reward, terminated, "
                  "truncated, info)")
+    if getattr(error, "action_was_outside", False):
+        text += " (the action lay outside of the action space; action_scale and action_offset map actions into it)"
     return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
