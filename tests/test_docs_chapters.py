@@ -22,8 +22,8 @@ def vector(text):
 
 def number(text):
     sign, text = (-1, text[1:]) if text[0] == "−" else (1, text)
-    part = {"½": 0.5, "¾": 0.75}.get(text[-1], 0)
-    return sign * (float(text.rstrip("½¾") or 0) + part)
+    part = {"½": 0.5, "¾": 0.75, "¼": 0.25, "⅜": 0.375}.get(text[-1], 0)
+    return sign * (float(text.rstrip("½¾¼⅜") or 0) + part)
 
 
 def run(page):
@@ -97,3 +97,14 @@ def test_how_much_the_angle_scatters():
     x, y = (actions[..., :1] * actions).mean(axis=1).T
     expected = float(re.search(r"standard deviation of that angle is ([\d.]+) degrees", NO_REWARD)[1])
     assert np.degrees(np.arctan2(y, x).std()) == pytest.approx(expected, rel=3 / np.sqrt(2 * seeds))
+
+
+def test_two_steps_by_pen():
+    """The answer to the exercise, by the program of the chapter and a second step on the same transition."""
+    names = run(BY_PEN)
+    answer = BY_PEN[BY_PEN.index("**Exercise.**"):BY_PEN.index("</details>")]
+    theta, pullback = names["adapt"](names["policy"], names["advantage"], names["METHODS"]["norml"], names["meta"],
+                                     [names["transition"]] * 2)
+    np.testing.assert_allclose(theta, vector(re.search(r"which is\s+(\(.*?\))", answer)[1]), rtol=1e-12)
+    np.testing.assert_allclose(pullback(np.array([0.0, 1, 0])).theta,
+                               vector(re.search(r"∂L_out/∂θ = (\(.*?\))", answer)[1]), rtol=1e-12)
