@@ -57,6 +57,7 @@ docs-check: docs .venv/with-docs,test  ## every page in headless Chromium
 
 .venv/with-%: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip  # an old one seeks minutes for versions that fit together
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch "$@"
 
