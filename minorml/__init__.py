@@ -18,7 +18,7 @@ Reading order, which is also the order of imports, room by room:
     mlp → gaussian → policy → advantage → surrogate → meta → methods                        the mathematics
     rl/           baseline → foreign → rollout → adam → tasks → checks → streams → config → presets → problem → survey
     parallel/     threads → adaptation → share → signals → workers                          the work, and who does it
-    runs/         progress → checkpoints → failures → machine → directory                   runs on disk
+    runs/         progress → checkpoints → failures → version → machine → directory                   runs on disk
     deployment/   c_source → export → recording → logs → collect → reference → adapting → corrections → fit → controller
                                                                                             a robot's logs and policies
     experiments/  trained → train → finetune → sweep → video → statistics → plots → reproduction → report
@@ -27,10 +27,10 @@ Reading order, which is also the order of imports, room by room:
 `kernels/` holds compiled forms of formulas that stand in these modules; `gradcheck` tests derivatives, ours and yours.
 """
 
-__version__ = "0.1.0"
-
 import importlib
 from typing import TYPE_CHECKING
+
+from .runs.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .advantage import AdvantageNetwork

@@ -10,11 +10,11 @@ import os
 import sys
 import traceback
 
-from . import __version__
 from .commands import adapting, showing, training
 from .parallel.signals import Stopped
 from .parallel.workers import WorkerError
 from .rl.foreign import EnvironmentFailed
+from .runs.version import __version__
 
 
 def parser():

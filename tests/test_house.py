@@ -17,7 +17,7 @@ READING_ORDER = """
     mlp gaussian policy advantage surrogate meta methods
     rl.baseline rl.foreign rl.rollout rl.adam rl.tasks rl.checks rl.streams rl.config rl.presets rl.problem rl.survey
     parallel.threads parallel.adaptation parallel.share parallel.signals parallel.workers
-    runs.progress runs.checkpoints runs.failures runs.machine runs.directory
+    runs.progress runs.checkpoints runs.failures runs.version runs.machine runs.directory
     deployment.c_source deployment.export deployment.recording deployment.logs deployment.collect deployment.reference
     deployment.adapting deployment.corrections deployment.fit deployment.controller
     experiments.trained experiments.train experiments.finetune experiments.sweep experiments.video

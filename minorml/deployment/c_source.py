@@ -10,7 +10,7 @@ an include guard, so that several files of a program may include it.
 import re
 import textwrap
 
-from .. import __version__
+from ..runs.version import __version__
 
 ACTIVATIONS = {"tanh": "tanhf(h[i])", "relu": "h[i] <= 0.0f ? 0.0f : h[i]"}  # a NaN stays one
 

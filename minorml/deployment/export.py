@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import __version__
 from ..policy import check_shape
 from ..runs import checkpoints
+from ..runs.version import __version__
 from .c_source import c_source
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
-from .. import __version__
+from .version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,3 @@
+"""The version of this package, which runs and exported files name."""
+
+__version__ = "0.1.0"
