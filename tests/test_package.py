@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import minorml
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = "minorml", "envs", "benchmarks", "tests", "docs", "results"
 FILES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "Makefile", "README.md", "LICENSE", "CHANGELOG.md",
-         "CITATION.cff", "CONTRIBUTING.md")
+         "CITATION.cff", "CONTRIBUTING.md", "setup.py")
 
 TRAIN = """
 import sys, minorml
@@ -52,6 +53,15 @@ def installed(built):
     target = built / "installed"
     run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel], built)
     return target
+
+
+def test_links_of_the_page_on_an_index_work_there(installed):
+    """Those into the repository are texts; those to other places are left."""
+    metadata, = installed.glob("*.dist-info/METADATA")
+    page = metadata.read_text(encoding="utf-8").partition("\n\n")[2]
+    links = re.findall(r"\]\(([^)]*)\)", page)
+    assert page.lstrip().startswith("# minorml") and links and all(link.startswith("https://") for link in links)
+    assert "Your own environment" in page
 
 
 def test_the_installed_package_works_in_another_folder(installed, tmp_path):
