@@ -125,7 +125,7 @@ def _clipped(recording):
     actions = np.concatenate([episode.actions for episode in recording.episodes])
     piles = {}  # action → its bounds with many rows
     for j, column in enumerate(actions.T):
-        for bound in (column.min(), column.max()):
+        for bound in sorted({column.min(), column.max()}):
             if (column == bound).sum() >= PILE:
                 piles.setdefault(f"action_{j}", []).append(f"{bound:g} in {int((column == bound).sum())} rows")
     if piles:

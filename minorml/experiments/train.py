@@ -31,7 +31,7 @@ from ..rl.problem import make_problem
 from ..runs.directory import Run
 from ..runs.failures import Failure, NotFinite
 from ..runs.progress import Progress
-from .trained import State, Trained, initial_state, problem_without_tasks, with_reference
+from .trained import State, Trained, initial_state, problem_with_closed_envs, with_reference
 
 
 def iterate(problem, pool, state):
@@ -185,7 +185,7 @@ def _next(problem, pool, state, run):
 
 def _checked(config, make_envs, say):
     """The problem and its first state, once the environments were looked at (`minorml/rl/checks.py`)."""
-    problem = problem_without_tasks(config, make_envs)
+    problem = problem_with_closed_envs(config, make_envs)
     pair = make_problem(replace(config, num_trajectories=1), 2, make_envs)
     with closing(pair.envs):
         if say:

@@ -107,7 +107,7 @@ class Trained(NamedTuple):
 def _networks(trained):
     """The problem of a Trained, without environments."""
     if trained.spaces is None:
-        return problem_without_tasks(trained.config, None)._replace(envs=None)
+        return problem_with_closed_envs(trained.config, None)._replace(envs=None)
     return without_envs(trained.config, *trained.spaces)
 
 
@@ -142,13 +142,13 @@ def load(path: str | PathLike, make_envs: Callable | None = None) -> Trained:
     """
     run = Run(path)
     spaces = run.spaces()
-    problem = without_envs(run.config, *spaces) if spaces else problem_without_tasks(run.config, make_envs)
+    problem = without_envs(run.config, *spaces) if spaces else problem_with_closed_envs(run.config, make_envs)
     state = run.load(initial_state(problem))
     return Trained(run.config, state.meta, run.metrics(), (problem.policy.obs_dim, problem.policy.act_dim),
                    Reference.load(run.path, state.iteration))
 
 
-def problem_without_tasks(config, make_envs):
+def problem_with_closed_envs(config, make_envs):
     """A problem whose environments took some of the tasks and are closed again: its networks and spaces alone."""
     problem = make_problem(config, 1, make_envs)
     with closing(problem.envs):
