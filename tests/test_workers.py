@@ -14,7 +14,7 @@ from test_train import flat, small
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import minorml
-from minorml.experiments.train import iterate
+from minorml.experiments.train import iterate, tell_other_workers
 from minorml.experiments.trained import initial_state
 from minorml.parallel.share import Share
 from minorml.parallel.threads import in_threads, one_blas_thread
@@ -196,6 +196,17 @@ def test_a_dask_cluster_that_loses_a_worker_in_the_middle():
                 rows.append({**row, "seconds": 0})
         problem.envs.close()
     assert (flat(state.meta).tobytes(), rows) == alone
+
+
+def test_a_worker_with_other_versions_is_told(capsys):
+    class Pool:
+        def on_each_worker(self, function):
+            there = function()
+            return [function(), {**there, "packages": {**there["packages"], "numba": "0.1"}}]
+
+    tell_other_workers(Pool())
+    line, = capsys.readouterr().err.splitlines()
+    assert "a worker has other versions, so that numbers depend on who does the work: numba 0.1 (here " in line
 
 
 def dies(*_):

@@ -30,7 +30,8 @@ from ..rl.presets import preset
 from ..rl.problem import make_problem
 from ..runs.directory import Run
 from ..runs.failures import Failure, NotFinite
-from ..runs.progress import Progress
+from ..runs.machine import versions
+from ..runs.progress import Progress, say
 from .trained import State, Trained, initial_state, problem_with_closed_envs, with_reference
 
 
@@ -143,6 +144,7 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
     metrics, spaces = [], (problem.policy.obs_dim, problem.policy.act_dim)
     with (WorkerPool(config, make_envs, workers, executor, scheduler) as pool,
           first_signal_waits(progress) as stop_if_asked):
+        tell_other_workers(pool)
         run = None
         if out is not None:
             run = Run.reopen(out, config, other_versions) if resume else Run.create(out, config, overwrite)
@@ -167,6 +169,16 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
     if out is not None and trained.reference is not None:
         trained.reference.save(Path(out))
     return trained
+
+
+def tell_other_workers(pool):
+    """Say on stderr where a worker of a cluster has other versions than this process."""
+    here = versions()
+    for there in pool.on_each_worker(versions):
+        others = [f"{name} {there['packages'][name]} (here {version})" for name, version in here["packages"].items()
+                  if there["packages"][name] != version]
+        if others:
+            say(f"a worker has other versions, so that numbers depend on who does the work: {', '.join(others)}")
 
 
 def _next(problem, pool, state, run):

@@ -90,6 +90,10 @@ class WorkerPool:
         """`Share.batches` of every share: (D_i^pre, D_i^post) of each of these tasks, in order."""
         return self._ask("batches", tasks, start, iteration, mean, std)
 
+    def on_each_worker(self, function):
+        """What a function gives on each worker of a Dask cluster; workers of our own are as we are."""
+        return [] if self._client is None else list(self._client.run(function).values())
+
     def _ask(self, method, *arguments):
         futures = []
         try:
