@@ -89,8 +89,9 @@ def _settings(texts):
     """{field: value} of `--set`s; two for one field must say the same."""
     fields = {}
     for name, value in map(parse_setting, texts):
-        if fields.setdefault(name, value) != value:
+        if name in fields and fields[name] != value:
             raise ValueError(f"--set: {name} is given twice, as {fields[name]!r} and as {value!r}")
+        fields[name] = value
     return fields
 
 

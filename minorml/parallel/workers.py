@@ -241,10 +241,10 @@ def _named(assignment):
         yield
     except FloatingPointError:
         raise
-    except EnvironmentFailed as error:
-        raise WorkerError(str(error)) from error
     except Exception as error:
         first, last = assignment.indices[0], assignment.indices[-1]
         tasks = f"task {first}" if first == last else f"tasks {first} to {last}"
+        if isinstance(error, EnvironmentFailed):  # which has said the environment, and the task if it is known
+            raise WorkerError(f"{error}" if ", task " in str(error) else f"{tasks}: {error}") from error
         raise WorkerError(f"{tasks}: a worker failed: {type(error).__name__}: {error} "
                           f"(env {assignment.config.env})") from error
