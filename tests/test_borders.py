@@ -457,6 +457,12 @@ def test_a_path_leads_to_a_number_and_an_integer_stays_one(tmp_path, vary):
     assert run_main("evaluate", tmp_path / "run", "--tasks=2", "--repetitions=1")[0] == 0
 
 
+def test_noise_that_is_lost_in_rounding_is_told(tmp_path):
+    for log_std, told in ("-20", True), ("-15", False):
+        _, _, err = try_to_train("Plain", tmp_path / log_std, f"--set=log_std={log_std}")
+        assert ("log_std is -20: noise below e^-15.9 is lost" in err) == told, err
+
+
 def test_an_integer_that_is_set_to_real_numbers_is_told():
     class Loose(Parts):
         def pull(self):

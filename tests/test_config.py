@@ -59,13 +59,6 @@ def test_errors_name_field_expected_and_given(field, value, expected):
         dataclasses.replace(NORML, **{field: value})
 
 
-@pytest.mark.parametrize("dtype, log_std, least", [("float32", -20.0, "-15.9"), ("float64", -37.0, "-36")])
-def test_noise_that_is_lost_in_rounding(dtype, log_std, least):
-    with pytest.raises(ValueError, match=f"log_std: expected {least} or more: .* is lost .*; given {log_std:g}"):
-        dataclasses.replace(preset("point/norml"), dtype=dtype, log_std=log_std)
-    assert dataclasses.replace(preset("point/norml"), dtype=dtype, log_std=log_std + 5).log_std
-
-
 def test_an_integer_will_do_for_a_number():
     assert type(dataclasses.replace(NORML, log_std=-1).log_std) is float
 

@@ -24,7 +24,7 @@ from ..parallel.signals import first_signal_waits
 from ..parallel.workers import WorkerError, WorkerPool
 from ..rl import adam
 from ..rl.baseline import pooled
-from ..rl.checks import check_tasks, tell_actions_outside, tell_integers
+from ..rl.checks import check_tasks, tell_actions_outside, tell_integers, tell_lost_noise
 from ..rl.config import Config
 from ..rl.presets import preset
 from ..rl.problem import make_problem
@@ -201,6 +201,7 @@ def _checked(config, make_envs, say):
     pair = make_problem(replace(config, num_trajectories=1), 2, make_envs)
     with closing(pair.envs):
         if say:
+            tell_lost_noise(config)
             tell_integers(pair)
         check_tasks(pair)
         state = initial_state(problem)

@@ -5,6 +5,7 @@ used in `__init__` and never again), or `reset` draws it anew. Either way a prog
 was asked to.
 """
 
+import math
 import numbers
 import re
 import sys
@@ -34,6 +35,14 @@ def require_number(envs, name):
     for value in values:
         if not isinstance(value, numbers.Real | np.bool) and not (isinstance(value, np.ndarray) and value.ndim == 0):
             raise ValueError(f"vary: expected a number; {name} is {value!r:.60}")
+
+
+def tell_lost_noise(config):
+    """Say on stderr if the first policy's noise is lost in rounding, so that what is learned from is rounding."""
+    least = math.log(np.finfo(config.dtype).eps)
+    if config.log_std < least:
+        print(f"minorml: log_std is {config.log_std:g}: noise below e^{least:.3g} is lost where it is added to an "
+              f"action of 1 in {config.dtype}, and what is learned from is rounding", file=sys.stderr)
 
 
 def tell_integers(problem):

@@ -79,10 +79,6 @@ class Config:
             if not check(value):
                 raise ValueError(f"{f.name}: expected {expected}; given {given!r}")
             object.__setattr__(self, f.name, value)
-        least = math.log(np.finfo(self.dtype).eps)
-        if self.log_std < least:
-            raise ValueError(f"log_std: expected {least:.3g} or more: less noise is lost where it is added to an "
-                             f"action of 1 in {self.dtype}; given {self.log_std:g}")
 
     @property
     def distribution(self):
