@@ -1,4 +1,4 @@
-"""`minorml list | train | sweep | replay`."""
+"""`minorml list | train | check | sweep | replay`."""
 
 import argparse
 import dataclasses

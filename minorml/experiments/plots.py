@@ -1,4 +1,4 @@
-"""The figures. Matplotlib is asked for only when one is drawn (extra `plot`)."""
+"""Figures. Matplotlib (extra `plot`) is imported only when one is drawn."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +77,7 @@ def is_point(config):
 
 
 class Spread(NamedTuple):
-    """Of one policy's rollouts on one task. Lengths are those of the plane."""
+    """How much one policy's rollouts on one task differ. Lengths are in units of the plane."""
 
     mean_return: float
     return_std: float

@@ -1,5 +1,5 @@
-"""What few seeds tell: Agarwal, Schwarzer, Castro, Courville and Bellemare, *Deep reinforcement learning at the edge of
-the statistical precipice*, NeurIPS 2021. A score for each seed, and an interval for all that is said of them.
+"""Statistics of a few seeds, after Agarwal, Schwarzer, Castro, Courville and Bellemare, *Deep reinforcement learning at
+the edge of the statistical precipice*, NeurIPS 2021. Each seed has one score, and each summary a bootstrap interval.
 """
 
 import numpy as np

@@ -36,8 +36,8 @@ class State(NamedTuple):
     meta: MetaParameters
     moments: dict  # field of MetaParameters → adam.Moments, for the learned ones
     iteration: int  # finished iterations
-    env_steps: int  # environment steps lived so far
-    seconds: float  # time spent so far
+    env_steps: int  # environment steps so far
+    seconds: float  # wall-clock time so far
 
 
 def initial_state(problem):

@@ -1,7 +1,7 @@
-"""Numbers gone wrong: what led to an infinite or NaN quantity is kept in a file, and looked through again.
+"""Failures: when a number becomes infinite or NaN, what led to it is kept in a file and can be computed again.
 
-`keep` writes the parameters before the update, Adam's moments, and the batches of the tasks that did it; `replay`
-walks through the same formulas once more, in the order of the mathematics, and finds where it first appears.
+`keep` writes the parameters before the update, Adam's moments, and the batches of the tasks at fault. `replay` computes
+the same formulas again, in the order of the mathematics, and finds the first quantity that is not finite.
 """
 
 import dataclasses
