@@ -5,6 +5,7 @@ import functools
 import io
 import re
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gymnasium
@@ -138,3 +139,32 @@ def test_python_of_guides_runs(name, shortened):
     names = {"MyRobot": MyRobot}
     for block in code:
         exec(compile(block, name, "exec"), names)
+
+
+def test_the_page_on_workers_runs(shortened):
+    """Its commands, on a Dask cluster of this machine; its Python, with threads for the processes of MPI."""
+    distributed = pytest.importorskip("distributed", reason="optional extra `cluster`")
+    page = ROOT / "docs/workers.md"
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        for words in commands(page):
+            words = [cluster.scheduler_address if word.startswith("tcp://") else word for word in words]
+            with contextlib.redirect_stdout(io.StringIO()):
+                assert main(words) == 0, words
+    code, = re.findall(r"```python\n(.*?)```", text(page), re.S)
+    exec(compile(code, page.name, "exec"), {"minorml": minorml, "MPIPoolExecutor": ThreadPoolExecutor})
+
+
+def test_the_page_on_runs_shows_what_replay_prints(shortened):
+    """A run that fails as the one on the page: the same quantities, in the same order."""
+    page = text(ROOT / "docs/runs.md")
+    failed = dict(num_tasks=2, num_trajectories=3, inner_rate=1e30, iterations=1, progress=False)
+    with pytest.raises(FloatingPointError, match="minorml replay runs/a/failures/iteration-000001.npz"):
+        train_as_it_is("point/norml", "runs/a", **failed)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert main(["replay", "runs/a/failures/iteration-000001.npz"]) == 0
+    shown = re.findall(r"^ {4}(?:task 0 \(\S+\)|first not finite:) *(\S+(?: \S+)*?)(?:  |, task|$)", page, re.M)
+    told = said.getvalue()
+    assert len(shown) == 4 and all(quantity in told for quantity in shown), (shown, told)
+
+
+train_as_it_is = minorml.train  # before a test shortens it
