@@ -1,13 +1,18 @@
 """Recording a simulated robot: what its environments are given and give back, in their own units."""
 
 import numpy as np
-from gymnasium.vector import VectorWrapper
 
 from .recording import Recording
 
 
-class Recorder(VectorWrapper):
-    """Environments that remember what happened since their last reset, copy by copy, up to the end of an episode."""
+class Recorder:
+    """Environments, as `rollout` uses them, that remember what happened since their last reset.
+
+    It is no gymnasium.vector.VectorWrapper, which in old versions closes the environments when it is thrown away.
+    """
+
+    def __init__(self, env):
+        self.env, self.num_envs = env, env.num_envs
 
     def reset(self, **options):
         observations, info = self.env.reset(**options)
@@ -22,7 +27,7 @@ class Recorder(VectorWrapper):
         return observations, rewards, terminated, truncated, info
 
     def rest(self, copies):
-        """As `rollout` uses it: not every environment has it."""
+        """Not every environment has it."""
         getattr(self.env, "rest", lambda copies: None)(copies)
 
     def recording(self, copies):
