@@ -13,14 +13,14 @@ from ..rl.streams import REFERENCE, stream
 from ..rl.tasks import grid_tasks, set_tasks
 from ..runs.progress import Progress
 from .collect import record
-from .recording import require_same_robot, trajectories_of
+from .recording import check_widths, trajectories_of
 from .reference import NUM_LOGS, Moments, Reference, measure
 
 
 def batch_of(problem, recording):
     """D_i^pre of one task's recording. ValueError where a method needs rewards, and there are none."""
-    for k, episode in enumerate(recording.episodes):
-        require_same_robot(f"episode {k}", episode, problem.policy.obs_dim, problem.policy.act_dim)
+    first = recording.episodes[0]  # the others have its widths
+    check_widths(0, first.states, first.actions, problem.policy.obs_dim, problem.policy.act_dim)
     if problem.method.uses_rewards and not recording.has_rewards:
         raise ValueError(f"recording: {problem.config.method} adapts from rewards, and this log has none; the methods "
                          "with a learned advantage need none")

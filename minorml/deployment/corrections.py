@@ -39,8 +39,7 @@ def corrections(config, recording, measures):
 
 def nearest_factors(recording, measures):
     """For each observation the unit by which it is nearest in size to held-out logs, 1 for most. (S,)"""
-    states = np.concatenate([episode.states for episode in recording.episodes])
-    mine = np.sqrt(np.square(states).mean(axis=0))
+    mine = np.sqrt(np.square(recording.states).mean(axis=0))
     theirs = np.sqrt(measures.states_mean**2 + measures.states_std**2)  # (n, S)
     factors = np.array([1.0, *FACTORS])
     with np.errstate(divide="ignore", invalid="ignore"):

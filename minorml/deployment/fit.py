@@ -56,29 +56,24 @@ class FitReport(NamedTuple):
 
 def fit_report(problem, meta, theta, theta_i, recording, batch, reference):
     """The FitReport of a log, to which one step took θ to θ_i. `reference`: a Reference, or None."""
-    before = _before(problem, theta, recording, batch, reference)
+    drawn, *compared = correctable = _correctable(problem, theta, recording, batch, reference)
     findings = [Finding("log", f"{recording.num_rows} transitions of {len(recording.episodes)} episodes"),
-                *(Finding("", note, note) for note in recording.notes), *before]
-    if any(finding.warning for finding in before if finding.name in CORRECTABLE) and reference is not None:
+                *(Finding("", note, note) for note in recording.notes)]
+    if reference is None:
+        none = Finding("reference", "none: the log was compared with no other")
+        return FitReport([*findings, drawn, *_clipped(recording), none])
+    findings += [*_amount(problem.config, recording, reference.measures), drawn, *_clipped(recording), *compared]
+    if any(finding.warning for finding in correctable):
         findings += _corrections(problem, theta, recording, reference)
+    return FitReport([*findings, *_step(measure(problem, meta, theta, theta_i, recording, batch), reference.measures)])
+
+
+def _correctable(problem, theta, recording, batch, reference):
+    """What a wrong unit, column or row would show in."""
+    drawn = _drawn(problem.policy, theta, batch)
     if reference is None:
-        findings.append(Finding("reference", "none: the log was compared with no other"))
-    else:
-        findings += _step(measure(problem, meta, theta, theta_i, recording, batch), reference.measures)
-    return FitReport(findings)
-
-
-CORRECTABLE = "actions", "observations", "motion"
-
-
-def _before(problem, theta, recording, batch, reference):
-    """What can be said of a log before it is adapted to."""
-    findings = [_drawn(problem.policy, theta, batch), *_clipped(recording)]
-    if reference is None:
-        return findings
-    measures = reference.measures
-    return [*_amount(problem.config, recording, measures), *findings, *_observations(recording, measures),
-            _motion(batch, reference)]
+        return [drawn]
+    return [drawn, _observations(recording, reference.measures), _motion(batch, reference)]
 
 
 def _amount(config, recording, measures):
@@ -122,7 +117,7 @@ def _drawn(policy, theta, batch):
 
 def _clipped(recording):
     """Actions that were logged after something clipped them pile up at the bounds."""
-    actions = np.concatenate([episode.actions for episode in recording.episodes])
+    actions = recording.actions
     piles = {}  # action → its bounds with many rows
     for j, column in enumerate(actions.T):
         for bound in sorted({column.min(), column.max()}):
@@ -136,7 +131,7 @@ def _clipped(recording):
 
 def _observations(recording, measures):
     """Each observation's mean and deviation against those of held-out logs."""
-    states = np.concatenate([episode.states for episode in recording.episodes])
+    states = recording.states
     mean, std = states.mean(axis=0), states.std(axis=0)
     low, high = measures.states_mean.min(axis=0), measures.states_mean.max(axis=0)
     narrow, wide = measures.states_std.min(axis=0), measures.states_std.max(axis=0)
@@ -154,8 +149,8 @@ def _observations(recording, measures):
     if len(odd):
         wrong.append(_few([f"observation_{j} has mean {mean[j]:.4g} and deviation {std[j]:.4g}, in held-out logs "
                            f"{low[j]:.4g} to {high[j]:.4g} and {narrow[j]:.4g} to {wide[j]:.4g}" for j in odd]))
-    yield Finding("observations", f"{len(odd) + still.sum()} of {len(out)} outside of what held-out logs have",
-                  "; ".join(wrong))
+    return Finding("observations", f"{len(odd) + still.sum()} of {len(out)} outside of what held-out logs have",
+                   "; ".join(wrong))
 
 
 def _motion(batch, reference):
@@ -203,8 +198,7 @@ def _corrections(problem, theta, recording, reference):
     """What would make the log fit, if anything that we know does."""
     for sentence, corrected in corrections(problem.config, recording, reference.measures):
         batch = trajectories_of(problem.config, corrected).batch()
-        if not any(finding.warning for finding in _before(problem, theta, corrected, batch, reference)
-                   if finding.name in CORRECTABLE):
+        if not any(finding.warning for finding in _correctable(problem, theta, corrected, batch, reference)):
             yield Finding("suggestion", sentence, f"the log would fit with {sentence}")
 
 

@@ -53,9 +53,7 @@ class Recording:
         self.episodes: list[Episode] = []
         dropped = 0
         for k, one in enumerate(zip(states, actions, given)):
-            episode = _numbers(k, *one)
-            if self.episodes:
-                require_same_robot(f"episode {k}", episode, *self.dims)
+            episode = _numbers(k, *one, *(self.dims if self.episodes else ("S", "U")))
             pieces = list(_pieces(episode))
             dropped += len(episode.actions) - sum(len(piece.actions) for piece in pieces)
             self.episodes += pieces
@@ -85,6 +83,16 @@ class Recording:
         return self.episodes[0].states.shape[1], self.episodes[0].actions.shape[1]
 
     @property
+    def states(self):
+        """All states, also the last ones, episode after episode. (N + K, S)"""
+        return np.concatenate([episode.states for episode in self.episodes])
+
+    @property
+    def actions(self):
+        """All actions, episode after episode. (N, U)"""
+        return np.concatenate([episode.actions for episode in self.episodes])
+
+    @property
     def num_rows(self):
         """How many transitions there are."""
         return sum(len(episode.actions) for episode in self.episodes)
@@ -104,8 +112,7 @@ class Recording:
         """Write an .npz that `load_recording` reads."""
         if Path(path).suffix != ".npz":
             raise ValueError(f"save: expected a file that ends in .npz; given {str(path)!r}")
-        arrays = {"states": np.concatenate([episode.states for episode in self.episodes]),
-                  "actions": np.concatenate([episode.actions for episode in self.episodes]),
+        arrays = {"states": self.states, "actions": self.actions,
                   "lengths": np.array([len(episode.actions) for episode in self.episodes])}
         if self.has_rewards:
             arrays["rewards"] = np.concatenate([episode.rewards for episode in self.episodes])
@@ -133,21 +140,20 @@ def trajectories_of(config, recording):
     return Trajectories(states, actions, None, rewards, alive)
 
 
-def require_same_robot(name, episode, S, U):
-    """Raise ValueError unless states and actions have these widths."""
-    check_shape(f"states of {name}", episode.states, ("T + 1", S))
-    check_shape(f"actions of {name}", episode.actions, ("T", U))
+def check_widths(k, states, actions, S, U):
+    """Raise ValueError unless the states and actions of episode k have these widths; a letter stands for any."""
+    check_shape(f"states of episode {k}", states, ("T + 1", S))
+    check_shape(f"actions of episode {k}", actions, ("T", U))
 
 
-def _numbers(k, states, actions, rewards):
+def _numbers(k, states, actions, rewards, S, U):
     """An Episode of real numbers whose shapes fit together."""
     try:
         states, actions = np.asarray(states, np.float64), np.asarray(actions, np.float64)
         rewards = None if rewards is None else np.asarray(rewards, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"episode {k}: expected arrays of real numbers ({error})") from None
-    check_shape(f"states of episode {k}", states, ("T + 1", "S"))
-    check_shape(f"actions of episode {k}", actions, ("T", "U"))
+    check_widths(k, states, actions, S, U)
     if len(states) != len(actions) + 1:
         raise ValueError(f"episode {k}: expected one state more than actions, the last one after the last action; "
                          f"given {len(states)} states and {len(actions)} actions")

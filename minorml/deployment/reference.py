@@ -24,7 +24,6 @@ FILE = "reference.npz"
 class Measures(NamedTuple):
     """One log, or with an axis of n logs before the others: a reference."""
 
-    episodes: np.ndarray  # () how many
     rows: np.ndarray  # () transitions
     shortest: np.ndarray  # () steps of the shortest episode
     longest: np.ndarray  # ()
@@ -65,8 +64,7 @@ class Moments(NamedTuple):
 
 def measure(problem, meta, theta, theta_i, recording, batch):
     """The Measures of a log that θ recorded and that one step from θ to θ_i was made from."""
-    states = np.concatenate([episode.states for episode in recording.episodes])
-    lengths = recording.recorded_lengths
+    states, lengths = recording.states, recording.recorded_lengths
     moments = Moments.of(batch)
     advantage = np.zeros(2)
     if "psi" in problem.method.learned:
@@ -74,7 +72,7 @@ def measure(problem, meta, theta, theta_i, recording, batch):
         advantage = np.array([values.mean(), values.std()], np.float64)
     actions = problem.scale_actions(problem.policy.mean(theta_i, batch.states)).astype(np.float64)
     return Measures(*map(np.asarray, (
-        len(lengths), recording.num_rows, min(lengths), max(lengths), states.mean(axis=0), states.std(axis=0),
+        recording.num_rows, min(lengths), max(lengths), states.mean(axis=0), states.std(axis=0),
         moments.motion, moments.solution(), np.linalg.norm(theta_i - theta - meta.offset), advantage,
         problem.policy.split(theta_i)[1].astype(np.float64), np.sqrt(np.square(actions).mean(axis=0)))))
 
