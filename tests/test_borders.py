@@ -327,23 +327,27 @@ def test_a_table_that_cannot_be_kept_is_shown(tmp_path, monkeypatch):
 # --- Folders and files that are something else ------------------------------------------------------------------------
 
 
-def test_a_folder_envs_of_ones_own_is_not_in_the_way(tmp_path):
+@pytest.fixture
+def program(tmp_path_factory):
+    """What is installed as `minorml`: a script in another folder, in which Python therefore looks for modules."""
+    script = tmp_path_factory.mktemp("bin") / "minorml"
+    script.write_text("import sys\nfrom minorml.__main__ import main\nsys.exit(main())\n")
+    return [sys.executable, script]
+
+
+def test_a_folder_envs_of_ones_own_is_not_in_the_way(tmp_path, program):
     (tmp_path / "envs").mkdir()
     (tmp_path / "envs/__init__.py").write_text("raise RuntimeError('not these')")
-    for command in [sys.executable, "-m", "minorml"], [shutil.which("minorml", path=Path(sys.executable).parent)]:
-        if command[0]:
-            done = subprocess.run([*command, "train", "--preset=point/norml", *TINY, "--out=run", "--overwrite"],
-                                  cwd=tmp_path, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
+    for command in [sys.executable, "-m", "minorml"], program:
+        done = subprocess.run([*command, "train", "--preset=point/norml", *TINY, "--out=run", "--overwrite"],
+                              cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
-def test_the_program_finds_modules_where_it_is_called(tmp_path):
+def test_the_program_finds_modules_where_it_is_called(tmp_path, program):
     (tmp_path / "my_robots.py").write_text("import gymnasium\nfrom gymnasium.envs.classic_control import PendulumEnv\n"
                                            "gymnasium.register('Mine-v0', PendulumEnv, max_episode_steps=5)\n")
-    program = shutil.which("minorml", path=Path(sys.executable).parent)
-    if program is None:
-        pytest.skip("minorml is not installed beside this Python")
-    done = subprocess.run([program, "train", "--env=my_robots:Mine-v0", "--vary=g=uniform:5,15", *TINY, "--out=run"],
+    done = subprocess.run([*program, "train", "--env=my_robots:Mine-v0", "--vary=g=uniform:5,15", *TINY, "--out=run"],
                           cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -26,9 +26,7 @@ def add(verbs):
     v = verbs.add_parser("train", help="meta-train and keep a run's directory",
                          formatter_class=argparse.RawDescriptionHelpFormatter,
                          epilog="fields for --set:\n" + explain_fields())
-    start = v.add_mutually_exclusive_group()
-    start.add_argument("--preset", metavar="ENV/METHOD", help="starting values; see `minorml list`")
-    _add_own(v, start)
+    _add_start(v, "--preset", "ENV/METHOD", "starting values; see `minorml list`")
     v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the run's directory")
     v.add_argument("--seed", type=int, help="of every random number (default: the preset's)")
     v.add_argument("--iterations", type=int, help="outer iterations (default: the preset's)")
@@ -46,15 +44,11 @@ def add(verbs):
 
     v = verbs.add_parser("check", help="look at an environment and its tasks before training: what is found, line by "
                          "line")
-    start = v.add_mutually_exclusive_group()
-    start.add_argument("--preset", metavar="ENV/METHOD", help="starting values; see `minorml list`")
-    _add_own(v, start)
+    _add_start(v, "--preset", "ENV/METHOD", "starting values; see `minorml list`")
     v.set_defaults(run=run_check, out=None, seed=None, iterations=None, resume=False)
 
     v = verbs.add_parser("sweep", help="many runs side by side: presets × seeds; go on with it by the same command")
-    start = v.add_mutually_exclusive_group(required=True)
-    start.add_argument("--presets", metavar="ENV/METHOD,…", help="presets, with ',' between them")
-    _add_own(v, start)
+    _add_start(v, "--presets", "ENV/METHOD,…", "presets, with ',' between them", required=True)
     v.add_argument("--seeds", type=seeds, default=[0], metavar="A-B,C,…", help="seeds (default 0)")
     v.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at a time (default 1)")
     v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the folder of the runs' directories")
@@ -66,8 +60,10 @@ def add(verbs):
     v.set_defaults(run=run_replay)
 
 
-def _add_own(v, start):
-    """The options that describe an environment of one's own, and change fields. `start`: --env or a preset."""
+def _add_start(v, preset, metavar, text, required=False):
+    """The options that say where a configuration starts, a preset or an environment, and what is changed of it."""
+    start = v.add_mutually_exclusive_group(required=required)
+    start.add_argument(preset, metavar=metavar, help=text)
     start.add_argument("--env", metavar="ID", help="any Gymnasium environment with a continuous action, for example "
                        "Pendulum-v1; with --vary and --method, every other field at its default")
     v.add_argument("--env-arg", action="append", metavar="NAME=VALUE", help="what the environment is made with; "
@@ -85,10 +81,15 @@ def list_presets(args):
               f"{config.log_std:>8g}")
 
 
-def _settings(texts):
-    """{field: value} of `--set`s; two for one field must say the same."""
+def _fields(args):
+    """{field: value} of the options that are named after a field, and of `--set`; for one field they must agree."""
+    named = {name: getattr(args, name) for name in ("env", "seed", "iterations", "method", "vary")}
+    named["env_args"] = args.env_arg
     fields = {}
-    for name, value in map(parse_setting, texts):
+    for name, value in [*map(parse_setting, args.set), *named.items()]:
+        if value is None:
+            continue
+        value = tuple(value) if isinstance(value, list) else value
         if name in fields and fields[name] != value:
             raise ValueError(f"--set: {name} is given twice, as {fields[name]!r} and as {value!r}")
         fields[name] = value
@@ -97,15 +98,7 @@ def _settings(texts):
 
 def configuration(args):
     """The Config that the options of `train` describe."""
-    fields = _settings(args.set)
-    given = {name: getattr(args, name) for name in ("env", "seed", "iterations", "method", "vary")}
-    given["env_args"] = args.env_arg
-    for name, value in given.items():
-        if value is None:
-            continue
-        if name in fields and fields[name] != (tuple(value) if isinstance(value, list) else value):
-            raise ValueError(f"--set: {name} is given twice, as {fields[name]!r} and as {value!r}")
-        fields[name] = value
+    fields = _fields(args)
     if args.preset is not None:
         return dataclasses.replace(preset(args.preset), **fields)
     if args.env is not None:
@@ -114,8 +107,7 @@ def configuration(args):
             raise ValueError(f"--env: expected {' and '.join(missing)} too, for example --vary g=uniform:5,15 "
                              "--method norml")
         if "horizon" not in fields:
-            arguments = Config(horizon=1, **fields).env_options
-            fields["horizon"] = step_limit(args.env, arguments)
+            fields["horizon"] = step_limit(args.env, Config(horizon=1, **fields).env_options)
         return Config(**fields)
     if args.resume:
         return dataclasses.replace(Run(args.out).config, **fields)
@@ -141,20 +133,19 @@ def run_check(args):
 
 
 def run_sweep(args):
-    fields = _settings(args.set)
+    fields = _fields(args)
     if "seed" in fields:
         raise ValueError("--set: a sweep's seeds are given by --seeds")
-    if args.iterations is not None:
-        fields["iterations"] = args.iterations
     if args.env is not None:
         configs = [configuration(args)]
+        names = labels(configs)
     else:
         if args.vary or args.method or args.env_arg:
             raise ValueError("--vary, --method and --env-arg go with --env; presets have their own")
-        configs = [dataclasses.replace(preset(name), **fields) for name in dict.fromkeys(args.presets.split(","))]
-    names = args.presets.split(",") if args.env is None else labels(configs)
+        names = list(dict.fromkeys(args.presets.split(",")))
+        configs = [dataclasses.replace(preset(name), **fields) for name in names]
     jobs = [Job(dataclasses.replace(config, seed=seed), args.out / f"{name.replace('/', '-')}-{seed}")
-            for name, config in zip(dict.fromkeys(names), configs) for seed in args.seeds]
+            for name, config in zip(names, configs) for seed in args.seeds]
     outcome = sweep(jobs, args.workers)
     print(f"{'run':36} {'iterations':>10} {'before':>10} {'after':>10}   mean return over the last 50")
     for path, error in outcome.items():
