@@ -11,6 +11,7 @@ with `set_attr`, one value per copy, and keep their values across resets. A sing
 
 import copy
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -28,11 +29,13 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
     None: never). Arrays that are returned belong to the caller, and the caller's are never written to.
 
     Subclasses give `task_attributes` (name → first value), `single_observation_space`,
-    `single_action_space`, and three methods on arrays with one row per copy: `_start`, `_advance`, `_observe`.
+    `single_action_space`, and three methods on arrays with one row per copy: `_start`, `_advance`, `_observe`. They may
+    say step and observation once more for one copy, as `step_copy`, for a loop that is compiled.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
     task_attributes: dict[str, float] = {}
+    step_copy: Callable | None = None  # a static method: `_advance` and `_observe` of one copy, in a form to compile
 
     def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, render_mode: str | None = None):
         if num_envs < 1:
@@ -107,6 +110,14 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         truncated = self._steps >= (self.max_episode_steps or np.inf)
         self._ended = terminated | truncated
         return self._observe(self._states), rewards, terminated, truncated, {}
+
+    def copies(self):
+        """What `step_copy` takes besides an action: states (N, D), and the constants of each copy's task (N, C)."""
+        return self._states, self._constants()
+
+    def _constants(self):
+        """The tasks as `step_copy` takes them, (N, C): the task attributes."""
+        return np.stack(list(self._task.values()), axis=1)
 
     def _living(self):
         """Which copies (N,) a step moves: those that neither have ended nor rest."""

@@ -56,6 +56,23 @@ class PointVectorEnv(TaskVectorEnv):
     def _observe(self, states):
         return states / LIMIT
 
+    @staticmethod
+    def step_copy(state, action, constants, observation):
+        """`_advance` and `_observe` of one copy, to the same bits."""
+        cos, sin, goal_x, goal_y, sparse = constants[0], constants[1], constants[2], constants[3], constants[4]
+        a_x, a_y = min(max(action[0], -1.0), 1.0), min(max(action[1], -1.0), 1.0)
+        state[0] = min(max(state[0] + (cos * a_x - sin * a_y), -LIMIT), LIMIT)  # (point.1)
+        state[1] = min(max(state[1] + (sin * a_x + cos * a_y), -LIMIT), LIMIT)
+        observation[0], observation[1] = state[0] / LIMIT, state[1] / LIMIT
+        distance = np.hypot(state[0] - goal_x, state[1] - goal_y)
+        if sparse:
+            return -1.0, distance < GOAL_RADIUS
+        return -distance, False
+
+    def _constants(self):
+        return np.stack([*self._direction("rotation"), *self._direction("goal_angle"),
+                         np.full(self.num_envs, float(self.sparse))], axis=1)
+
     def _direction(self, name):
         """Cosine and sine, each (N,), of an angle: the task's, or 0 where it is no part of the task."""
         angle = self._task.get(name, np.zeros(self.num_envs))

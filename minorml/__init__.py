@@ -16,8 +16,9 @@ Letters, the same in every module:
 Reading order, which is also the order of imports, room by room:
 
     mlp → gaussian → policy → advantage → surrogate → meta → methods                        the mathematics
-    rl/           baseline → foreign → rollout → adam → tasks → checks → streams → config → presets → problem → survey
-    parallel/     threads → adaptation → share → signals → workers                          the work, and who does it
+    rl/           baseline → threads → foreign → rollout → adam → tasks → checks → streams → config → presets → problem
+    rl/           → survey                                                                  what training needs besides
+    parallel/     adaptation → share → signals → workers                          the work, and who does it
     runs/         progress → checkpoints → failures → version → machine → directory                   runs on disk
     deployment/   c_source → export → recording → logs → collect → reference → adapting → corrections → fit → controller
                                                                                             a robot's logs and policies

@@ -66,10 +66,16 @@ class GaussianPolicy:
 
         Shapes: θ (M, P), s (M, K, S), standard normal noise (M, K, U) → a (M, K, U), log π (M, K).
         """
-        log_std = self.split(theta)[1][..., None, :]  # (M, 1, U)
-        a = self.mean(theta, s) + np.exp(log_std) * noise
-        log_prob = -0.5 * (noise * noise + gaussian.LOG_2PI).sum(-1) - log_std.sum(-1)
-        return a, log_prob
+        std = np.exp(self.split(theta)[1])[..., None, :]  # (M, 1, U)
+        return self.mean(theta, s) + std * noise, self.noise_log_prob(theta, noise)
+
+    def noise_log_prob(self, theta: ndarray, noise: ndarray) -> ndarray:
+        """log π of the actions that `sample` makes of noise: (gaussian.2), where e is the noise itself.
+
+        Shapes: θ (M, P), noise (M, …, U) → (M, …).
+        """
+        log_std = self.split(theta)[1]
+        return gaussian.log_density(noise, log_std.reshape(len(theta), *[1] * (noise.ndim - 2), -1))
 
     def at(self, theta: ndarray, s: ndarray, a: ndarray) -> "LogProb":
         """One forward pass over N rows, kept for the derivatives. θ (P,), s (N, S), a (N, U)."""

@@ -19,7 +19,7 @@ from gymnasium.vector import SyncVectorEnv
 from test_bad_input import run_main
 
 import minorml
-from minorml.parallel import threads
+from minorml.rl import threads
 from minorml.runs.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,9 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # gathers them all.)
 READING_ORDER = """
     kernels.registry kernels.recurrences kernels.tile kernels.activation kernels.network kernels.surrogate
+    kernels.rollout
     mlp gaussian policy advantage surrogate meta methods
-    rl.baseline rl.foreign rl.rollout rl.adam rl.tasks rl.checks rl.streams rl.config rl.presets rl.problem rl.survey
-    parallel.threads parallel.adaptation parallel.share parallel.signals parallel.workers
+    rl.baseline rl.threads rl.foreign rl.rollout rl.adam rl.tasks rl.checks rl.streams rl.config rl.presets rl.problem
+    rl.survey
+    parallel.adaptation parallel.share parallel.signals parallel.workers
     runs.progress runs.checkpoints runs.failures runs.version runs.machine runs.directory
     deployment.c_source deployment.export deployment.recording deployment.logs deployment.collect deployment.reference
     deployment.adapting deployment.corrections deployment.fit deployment.controller

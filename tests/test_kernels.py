@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes
 import minorml
 import minorml.surrogate  # whose formula one of the kernels serves
 from minorml.gradcheck import assert_close, assert_gradient, complex_step
-from minorml.kernels import activation, network, recurrences, surrogate, tile
+from minorml.kernels import activation, network, recurrences, rollout, surrogate, tile
 from minorml.kernels.recurrences import discounted_sums, outer_rows
 from minorml.kernels.registry import KERNELS, compile_kernel
 from minorml.mlp import tanh_times_slope, tanh_times_slope_tangent
@@ -174,16 +174,16 @@ def test_every_decorated_function_is_a_kernel():
                         decorated.add(node.name)
                     case ast.Call(ast.Name("replaces"), [ast.Name(formula)]):
                         decorated.add(formula)
-                    case ast.Name("compile_kernel"):
+                    case ast.Name("compile_kernel" | "compile_exactly"):
                         compiled.add(node.name)
     assert decorated == set(KERNELS)
-    assert compiled == {"_forward", "_vjp", "_differentiate", "_differentiate_along"}  # behind the kernels
+    assert compiled == {"_forward", "_vjp", "_differentiate", "_differentiate_along", "_rollout"}  # behind the kernels
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 def test_no_two_compiled_functions_share_a_name():
     """Code from Numba's cache is linked by name: of two functions with one, either may be called for the other."""
-    modules = activation, network, recurrences, surrogate, tile
+    modules = activation, network, recurrences, rollout, surrogate, tile
     functions = {id(x): x.py_func for module in modules for x in vars(module).values() if hasattr(x, "py_func")}
     names = [f"{f.__module__}.{f.__qualname__}" for f in functions.values()]
     assert len(names) > 10 and len(set(names)) == len(names), sorted(names)

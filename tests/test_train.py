@@ -68,7 +68,7 @@ def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
         return outer_loss(policy, theta_i, post, clip)
 
     monkeypatch.setattr("minorml.parallel.adaptation.outer_loss", remember)
-    monkeypatch.setattr("minorml.parallel.threads.num_threads", lambda: 1)  # one task after the other
+    monkeypatch.setattr("minorml.rl.threads.num_threads", lambda: 1)  # one task after the other
     with WorkerPool(config) as team:
         after, row = iterate(problem, team, state)
     with closing(Share(config, range(3))) as share:

@@ -17,11 +17,11 @@ import minorml
 from minorml.experiments.train import iterate, tell_other_workers
 from minorml.experiments.trained import initial_state
 from minorml.parallel.share import Share
-from minorml.parallel.threads import in_threads, one_blas_thread
 from minorml.parallel.workers import WorkerPool
 from minorml.rl.presets import preset
 from minorml.rl.problem import make_problem
 from minorml.rl.streams import draw_tasks
+from minorml.rl.threads import in_threads, one_blas_thread
 
 CHEETAH = dataclasses.replace(preset("cheetah-small/norml"), num_trajectories=2, horizon=8, hidden=(4,),
                               laf_hidden=(4,), iterations=2)
@@ -58,9 +58,9 @@ def test_the_same_bytes_for_any_number_of_threads_in_a_worker(config, threads, m
     alone = outcome(config)
     monkeypatch.setattr("minorml.parallel.adaptation.FEWEST_ROWS", 1)
     monkeypatch.setattr("minorml.parallel.adaptation.MOST_ROWS", 1)  # a group for each task
-    monkeypatch.setattr("minorml.parallel.threads.num_threads", lambda: threads)
+    monkeypatch.setattr("minorml.rl.threads.num_threads", lambda: threads)
     with ThreadPoolExecutor(threads) as executor:
-        monkeypatch.setattr("minorml.parallel.threads._threads", lambda: executor)
+        monkeypatch.setattr("minorml.rl.threads._threads", lambda: executor)
         assert outcome(config) == alone
 
 
@@ -80,7 +80,7 @@ def test_blas_has_its_threads_again_when_all_have_left():
 
 
 def test_an_error_in_any_thread_is_raised_when_all_have_stopped(monkeypatch):
-    monkeypatch.setattr("minorml.parallel.threads.num_threads", lambda: 2)
+    monkeypatch.setattr("minorml.rl.threads.num_threads", lambda: 2)
     for wrong in range(4):
         with pytest.raises(ZeroDivisionError):
             in_threads(lambda x: 1 / x, [x != wrong for x in range(4)])
@@ -90,7 +90,7 @@ def test_an_error_in_any_thread_is_raised_when_all_have_stopped(monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_worker_forked_from_a_process_with_threads_gets_threads_of_its_own(monkeypatch):
     """It would wait for ever for those of its parent, which a fork does not copy."""
-    monkeypatch.setattr("minorml.parallel.threads.num_threads", lambda: 2)
+    monkeypatch.setattr("minorml.rl.threads.num_threads", lambda: 2)
     assert in_threads(abs, [1, -2, -3]) == [1, 2, 3]
     with ProcessPoolExecutor(1, get_context("fork")) as pool:
         assert pool.submit(in_threads, abs, [1, -2]).result(timeout=60) == [1, 2]
@@ -202,11 +202,19 @@ def test_a_worker_with_other_versions_is_told(capsys):
     class Pool:
         def on_each_worker(self, function):
             there = function()
-            return [function(), {**there, "packages": {**there["packages"], "numba": "0.1"}}]
+            return [function(), *2 * [{**there, "packages": {**there["packages"], "numba": "0.1"}}]]
 
     tell_other_workers(Pool())
-    line, = capsys.readouterr().err.splitlines()
-    assert "a worker has other versions, so that numbers depend on who does the work: numba 0.1 (here " in line
+    line, = capsys.readouterr().err.splitlines()  # of two that are alike
+    assert "a worker is not as this process is, so that numbers depend on who does the work: numba 0.1 (here " in line
+
+
+def test_whoever_does_a_share_can_be_asked():
+    config = CONFIGS["point"]
+    with ThreadPoolExecutor(2) as threads, WorkerPool(config, executor=threads) as pool:
+        assert pool.on_each_worker(os.getpid) == [os.getpid()] * 2
+    with WorkerPool(config) as pool:
+        assert pool.on_each_worker(os.getpid) == []
 
 
 def dies(*_):

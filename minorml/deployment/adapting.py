@@ -8,9 +8,9 @@
 import numpy as np
 
 from ..parallel.adaptation import adapt_all, pre_batch
-from ..parallel.threads import one_blas_thread
 from ..rl.streams import REFERENCE, stream
 from ..rl.tasks import grid_tasks, set_tasks
+from ..rl.threads import one_blas_thread
 from ..runs.progress import Progress
 from .collect import record
 from .recording import check_widths, trajectories_of

@@ -17,10 +17,10 @@ from ..deployment.adapting import record_and_adapt
 from ..deployment.collect import record
 from ..deployment.controller import Policy
 from ..deployment.recording import Recording
-from ..parallel.threads import one_blas_thread
 from ..rl.problem import make_problem
 from ..rl.streams import EVALUATE, stream
 from ..rl.tasks import describe, require_alike, set_tasks
+from ..rl.threads import one_blas_thread
 from ..runs.progress import Progress
 from .trained import Trained
 

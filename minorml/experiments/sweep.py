@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..parallel.signals import Stopped, first_signal_waits
-from ..parallel.threads import available_cores
 from ..parallel.workers import begin_worker
 from ..rl.config import Config
+from ..rl.threads import available_cores
 from ..runs.directory import Run
 from ..runs.progress import Progress
 from .train import train

@@ -24,7 +24,7 @@ from ..parallel.signals import first_signal_waits
 from ..parallel.workers import WorkerError, WorkerPool
 from ..rl import adam
 from ..rl.baseline import pooled
-from ..rl.checks import check_tasks, tell_actions_outside, tell_integers, tell_lost_noise
+from ..rl.checks import check_step_copy, check_tasks, tell_actions_outside, tell_integers, tell_lost_noise
 from ..rl.config import Config
 from ..rl.presets import preset
 from ..rl.problem import make_problem
@@ -172,13 +172,15 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
 
 
 def tell_other_workers(pool):
-    """Say on stderr where a worker of a cluster has other versions than this process."""
-    here = versions()
-    for there in pool.on_each_worker(versions):
-        others = [f"{name} {there['packages'][name]} (here {version})" for name, version in here["packages"].items()
-                  if there["packages"][name] != version]
+    """Say on stderr where a worker has other versions or another processor than this process."""
+    def facts(there):
+        return {"python": there["python"], **there["packages"], "processor": there["processor"]}
+
+    here = facts(versions())
+    for there in {tuple(facts(there).items()): facts(there) for there in pool.on_each_worker(versions)}.values():
+        others = [f"{name} {there[name]} (here {value})" for name, value in here.items() if there[name] != value]
         if others:
-            say(f"a worker has other versions, so that numbers depend on who does the work: {', '.join(others)}")
+            say(f"a worker is not as this process is, so that numbers depend on who does the work: {', '.join(others)}")
 
 
 def _next(problem, pool, state, run):
@@ -204,6 +206,7 @@ def _checked(config, make_envs, say):
             tell_lost_noise(config)
             tell_integers(pair)
         check_tasks(pair)
+        check_step_copy(pair)
         state = initial_state(problem)
         if say:
             tell_actions_outside(pair, state.meta.theta)

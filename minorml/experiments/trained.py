@@ -21,12 +21,12 @@ from ..deployment.recording import Recording
 from ..deployment.reference import Reference
 from ..meta import MetaParameters
 from ..methods import METHODS
-from ..parallel.threads import one_blas_thread
 from ..rl import adam
 from ..rl.config import Config
 from ..rl.problem import make_problem, without_envs
 from ..rl.streams import INIT, stream
 from ..rl.tasks import grid_tasks, set_tasks
+from ..rl.threads import one_blas_thread
 from ..runs.directory import Run
 
 

@@ -1,7 +1,8 @@
 """What Numba compiles, and when the compiled code is used. The mathematics stands elsewhere.
 
 Each kernel computes the same values as one NumPy formula: loops over rows and over time are in `recurrences.py`, the
-passes of a network in `network.py`, a surrogate loss and its derivatives in `surrogate.py`.
+passes of a network in `network.py`, a surrogate loss and its derivatives in `surrogate.py`. Whole episodes are in
+`rollout.py`.
 
 A kernel is called for arrays that are all float32 or all float64. The formula is called for anything else, and always
 if NUMBA_DISABLE_JIT is set. The complex-step proofs therefore prove the formulas, and the tests compare each entry of
@@ -25,19 +26,25 @@ import numpy as np
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 FAST_DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
-# No GIL; 1/0 is inf, as in NumPy; a product and the sum that it goes into may be rounded once, not twice.
-OPTIONS = dict(nogil=True, error_model="numpy", fastmath={"contract"})
+EXACT = dict(nogil=True, error_model="numpy")  # no GIL; 1/0 is inf, as in NumPy
+OPTIONS = dict(EXACT, fastmath={"contract"})  # a product and the sum that it goes into may be rounded once, not twice
 
 # name → (NumPy formula, compiled function)
 KERNELS = {}
 helper = numba.njit(**OPTIONS)  # a part of kernels
 
 
-def source_stamp():
-    """What machine code depends on, besides the processor (which Numba looks at): all kernels, and the compiler."""
-    texts = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+def source_stamp(*others):
+    """What machine code depends on, besides the processor (which Numba looks at): all kernels, and the compiler.
+
+    others : paths of more sources
+    """
+    texts = [Path(path).read_bytes() for path in (*sorted(Path(__file__).parent.glob("*.py")), *others)]
     versions = f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode()
     return hashlib.sha256(b"\0".join([versions, *texts])).hexdigest()
+
+
+kernels_stamp = functools.cache(source_stamp)
 
 
 @functools.cache
@@ -54,11 +61,14 @@ class KernelCache(FunctionCache):
     that cannot be read (a power cut leaves empty files) is thrown away, and the function compiled anew.
     """
 
-    stamp = source_stamp()
-
-    def __init__(self, function):
+    def __init__(self, function, *sources):
+        """`sources`: paths of what it calls besides kernels."""
         super().__init__(function)
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, self.stamp)
+        stamp = source_stamp(*sources) if sources else kernels_stamp()
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
+
+    def _index_key(self, signature, codegen):
+        return signature, codegen.magic_tuple()  # the stamp knows the rest, a function that is enclosed too
 
     def load_overload(self, signature, target_context):
         try:
@@ -73,18 +83,24 @@ class KernelCache(FunctionCache):
             return None
 
 
-def compile_kernel(loop):
-    """Compile, and keep the machine code on disk where that is possible."""
-    compiled = numba.njit(**OPTIONS)(loop)
+def compile_kernel(loop, options=OPTIONS):
+    """Compile when it is called, and keep the machine code on disk where that is possible."""
+    return kept_on_disk(numba.njit(**options)(loop), loop)
+
+
+compile_exactly = functools.partial(compile_kernel, options=EXACT)
+
+
+def kept_on_disk(compiled, function, *sources):
+    """`compiled`, which Numba makes of `function`, with a `KernelCache`."""
     if numba.config.DISABLE_JIT:
         return compiled
     try:
-        compiled._cache = KernelCache(loop)
-        return compiled
+        compiled._cache = KernelCache(function, *sources)
     except RuntimeError as error:  # neither the package's folder nor the user's cache folder is writable
         warnings.warn(f"Numba cannot keep compiled code on disk ({error}); compiling again in each process. "
                       "Set NUMBA_CACHE_DIR to a writable folder to avoid this.", RuntimeWarning, stacklevel=3)
-        return compiled
+    return compiled
 
 
 def served_by(kernel, where=lambda *args: True):

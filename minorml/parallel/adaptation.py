@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..meta import Batch, adapt, outer_loss
+from ..rl import threads
 from ..rl.baseline import estimate_advantages, normalise
-from . import threads
-from .threads import in_threads
+from ..rl.threads import in_threads
 
 # Tasks of few rows are stacked, up to 4,096 rows. For fewer than 1,000 rows no second thread is used: to wake it takes
 # as long as the work.

@@ -13,13 +13,13 @@ elsewhere, to the same bits.
 from typing import NamedTuple
 
 from ..meta import MetaParameters
+from ..rl import threads
 from ..rl.baseline import AdvantageMoments, estimate_advantages
 from ..rl.problem import make_problem
 from ..rl.streams import TRAIN, draw_tasks, stream
 from ..rl.tasks import describe, set_tasks
-from . import threads
+from ..rl.threads import in_threads, keep_freed_memory
 from .adaptation import adapt_group, groups, outer_all, sample_and_adapt
-from .threads import in_threads, keep_freed_memory
 
 
 class TaskSummary(NamedTuple):

@@ -27,8 +27,8 @@ import numpy as np
 
 from ..rl.config import Config
 from ..rl.foreign import EnvironmentFailed
+from ..rl.threads import available_cores, one_blas_thread
 from .share import Share
-from .threads import available_cores, one_blas_thread
 
 
 class WorkerError(RuntimeError):
@@ -91,8 +91,10 @@ class WorkerPool:
         return self._ask("batches", tasks, start, iteration, mean, std)
 
     def on_each_worker(self, function):
-        """What a function gives on each worker of a Dask cluster; workers of our own are as we are."""
-        return [] if self._client is None else list(self._client.run(function).values())
+        """What a function gives on whoever does each share; workers of our own are as we are."""
+        if self._processes or isinstance(self._shares[0][0], _Here):
+            return []
+        return [self._wait(future) for future in [executor.submit(function) for executor, _ in self._shares]]
 
     def _ask(self, method, *arguments):
         futures = []

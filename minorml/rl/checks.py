@@ -2,7 +2,7 @@
 
 A task sets an attribute of the environment. Two mistakes are silent without a look: the attribute has no effect (it was
 used in `__init__` and never again), or `reset` draws it anew. Either way a program would train on other tasks than it
-was asked to.
+was asked to. A third: the step that it offers for the compiled loop is not the one that it takes itself.
 """
 
 import math
@@ -14,7 +14,8 @@ import time
 import gymnasium
 import numpy as np
 
-from .foreign import get_numbers
+from ..kernels.rollout import compile_step, offered_step
+from .foreign import describe_error, get_numbers
 from .rollout import scale_observations
 from .tasks import Uniform, set_tasks
 
@@ -112,6 +113,40 @@ def _require_still_set(envs, name, ends):
     if not np.allclose(found, ends, rtol=1e-6):
         raise ValueError(f"vary: {name} was set to {ends[0]:.6g} and {ends[1]:.6g}, and is {found[0]:.6g} and "
                          f"{found[1]:.6g} after reset: the environment draws or overwrites it there")
+
+
+def check_step_copy(problem):
+    """Compare the step that the environments offer for the compiled loop, if they do, with the one that they take.
+
+    Raises
+    ------
+    ValueError : it raises, does something else, or cannot be compiled
+    """
+    envs, config, step = problem.envs, problem.config, offered_step(problem.envs)
+    if step is None:
+        return
+    rng, space, N = np.random.default_rng(0), envs.single_action_space, envs.num_envs
+    set_tasks(envs, [{part.name: part.ends()[k % 2] for part in config.distribution} for k in range(N)], 1)
+    envs.reset(seed=list(range(N)))
+    for t in range(min(config.horizon, envs.max_episode_steps or config.horizon)):
+        actions = np.clip(rng.normal(size=(N, *space.shape)), space.low, space.high)
+        states, constants = (np.array(values, np.float64) for values in envs.copies())
+        seen = np.zeros((N, problem.policy.obs_dim))
+        try:  # in Python, where an index out of range is an error
+            outcomes = [step(*rows) for rows in zip(states, actions, constants, seen)]
+            rewards, ended = np.array(outcomes, np.float64).reshape(N, 2).T
+        except Exception as error:
+            raise ValueError(f"step_copy: {describe_error(error)}, in step {t}") from error
+        observations, *expected, _, _ = envs.step(actions)
+        for name, ours, theirs in zip(("observation", "reward", "terminated"), (seen, rewards, ended),
+                                      (observations, *expected)):
+            for k in range(N):
+                if not np.allclose(ours[k], theirs[k], rtol=1e-9, atol=1e-9, equal_nan=True):
+                    raise ValueError(f"step_copy: in step {t} its {name} is {ours[k]}, that of the environment's own "
+                                     f"step {theirs[k]}")
+        if np.any(expected[1]):
+            break
+    compile_step(step)
 
 
 def tell_actions_outside(problem, theta):

@@ -10,14 +10,22 @@
 An episode that ends before T leaves dead rows behind, which are never used. Gymnasium's NEXT_STEP autoreset starts a
 new episode in those rows; it is not recorded. An environment with a method `rest` is told which of its copies are no
 longer recorded, and need not simulate them.
+
+An environment that offers a step for the compiled loop of `minorml/kernels/rollout.py` is reset through Gymnasium, and
+stepped there.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels import rollout as compiled
+from ..kernels.registry import FAST_DTYPES
 from ..meta import Batch
 from .foreign import told
+from .threads import in_threads
+
+FEWEST_ROWS = 1000  # that another thread is woken for
 
 
 class Trajectories(NamedTuple):
@@ -64,45 +72,73 @@ def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), 
     FloatingPointError : a parameter, action, observation or reward is not finite, or log σ has exploded
     """
     M, K, T = len(thetas), envs.num_envs // len(thetas), horizon
-    noise = np.stack([rng.standard_normal((T, K, policy.act_dim)) for rng in rngs], axis=1)  # (T, M, K, U)
-    noise = noise.astype(thetas.dtype)
-    states = np.zeros((M, K, T + 1, policy.obs_dim), thetas.dtype)
-    actions = np.zeros((M, K, T, policy.act_dim), thetas.dtype)
-    log_probs = np.zeros((M, K, T), thetas.dtype)
-    rewards = np.zeros((M, K, T))
-    alive = np.zeros((M, K, T), bool)
-
-    def seen(observations):
-        if np.shape(observations) != (M * K, policy.obs_dim):
-            raise ValueError(f"observation: expected shape {(M * K, policy.obs_dim)}; given {np.shape(observations)}")
-        return scale_observations(observations, obs_scale).reshape(M, K, -1).astype(thetas.dtype)
-
+    noise = np.stack([rng.standard_normal((T, K, policy.act_dim)) for rng in rngs]).astype(thetas.dtype)
     names = names or list(range(M))
     _require_sane(policy, thetas, names)
+    sampled = Trajectories(  # of all tasks
+        np.zeros((M, K, T + 1, policy.obs_dim), thetas.dtype), np.zeros((M, K, T, policy.act_dim), thetas.dtype),
+        policy.noise_log_prob(thetas, noise).swapaxes(1, 2), np.zeros((M, K, T)), np.zeros((M, K, T), bool))
     with told("reset", names, K):
         observations, _ = envs.reset(seed=[int(n) for rng in rngs for n in rng.integers(2**31, size=K)])
-        s = states[:, :, 0] = seen(observations)
-    living = np.ones((M, K), bool)
-    _require_finite("observation", s, living, "reset", names)
+        sampled.states[:, :, 0] = _seen(observations, obs_scale, sampled.states[:, :, 0])
+    _require_finite("observation", sampled.states[:, :, 0], np.ones((M, K), bool), "reset", names)
+    sample = _in_one_loop if compiled.offered_step(envs) and thetas.dtype in FAST_DTYPES else _step_by_step
+    sample(envs, policy, thetas, noise, (obs_scale, action_scale, action_offset), names, sampled)
+    return [Trajectories(*arrays) for arrays in zip(*sampled)]
+
+
+def _in_one_loop(envs, policy, thetas, noise, scales, names, sampled):
+    """Fill `sampled`, whose first states are there: some tasks at a time, in threads."""
+    M, K, T, _ = sampled.actions.shape
+    neutral = np.ones(policy.obs_dim), np.ones(policy.act_dim), np.zeros(policy.act_dim)
+    dtypes = np.float64, thetas.dtype, thetas.dtype
+    scales = [np.asarray(given if len(given) else none, dtype) for given, none, dtype in zip(scales, neutral, dtypes)]
+    step_copies = compiled.compile_step(compiled.offered_step(envs))
+    tasks = [thetas, noise[:, :envs.max_episode_steps],
+             *(np.array(values, np.float64).reshape(M, K, -1) for values in envs.copies()),
+             sampled.states, sampled.actions, sampled.rewards, sampled.alive]
+    together = -(-FEWEST_ROWS // (K * T))
+    cuts = [slice(i, i + together) for i in range(0, M, together)]
+    found = in_threads(lambda cut: compiled.rollout(step_copies, policy, scales, *(x[cut] for x in tasks)), cuts)
+    for cut, odd in zip(cuts, found):
+        if odd:
+            name, i, k, t = odd
+            mine = Trajectories(*(x[cut][i, k] for x in sampled))
+            value = {"action": scale_actions(mine.actions[t], *scales[1:]), "observation": mine.states[t + 1],
+                     "reward": mine.rewards[t]}[name]
+            raise _not_finite(name, value, names[cut][i], k, f"step {t}")
+
+
+def _step_by_step(envs, policy, thetas, noise, scales, names, sampled):
+    """Fill `sampled`, whose first states are there: through Gymnasium, all copies in lock-step."""
+    obs_scale, action_scale, action_offset = scales
+    M, K, T, U = sampled.actions.shape
+    s, living = sampled.states[:, :, 0], np.ones((M, K), bool)
     rest = getattr(envs, "rest", lambda copies: None)
     for t in range(T):
-        a, log_prob = policy.sample(thetas, s, noise[t])
+        a, _ = policy.sample(thetas, s, noise[:, t])
         scaled = scale_actions(a, action_scale, action_offset)
         _require_finite("action", scaled, living, f"step {t}", names)
         with told(f"step {t}", names, K):
-            observations, reward, terminated, truncated, _ = envs.step(scaled.reshape(M * K, -1))
-            s = states[:, :, t + 1] = seen(observations)
+            observations, reward, terminated, truncated, _ = envs.step(scaled.reshape(M * K, U))
+            s = sampled.states[:, :, t + 1] = _seen(observations, obs_scale, s)
         reward = np.reshape(reward, (M, K))
         _require_finite("observation", s, living, f"step {t}", names)
         _require_finite("reward", reward, living, f"step {t}", names)
-        actions[:, :, t], log_probs[:, :, t] = a, log_prob
-        rewards[:, :, t] = np.where(living, reward, 0)
-        alive[:, :, t] = living
+        sampled.actions[:, :, t], sampled.alive[:, :, t] = a, living
+        sampled.rewards[:, :, t] = np.where(living, reward, 0)
         living = living & ~np.reshape(terminated | truncated, (M, K))
         if not living.any():
             break
         rest(~living.ravel())
-    return [Trajectories(*arrays) for arrays in zip(states, actions, log_probs, rewards, alive)]
+
+
+def _seen(observations, obs_scale, like):
+    """What the policies see of all copies' observations, in the shape (M, K, S) and the dtype of `like`."""
+    (M, K, S), given = like.shape, np.shape(observations)
+    if given != (M * K, S):
+        raise ValueError(f"observation: expected shape {(M * K, S)}; given {given}")
+    return scale_observations(observations, obs_scale).reshape(like.shape).astype(like.dtype)
 
 
 def scale_observations(observations, obs_scale):
@@ -141,5 +177,8 @@ def _require_finite(name, values, living, when, names):
     finite = np.isfinite(values).reshape(*living.shape, -1).all(axis=-1) | ~living
     if not finite.all():
         i, k = np.unravel_index(np.argmin(finite), living.shape)
-        raise FloatingPointError(f"{name}: expected finite numbers; given {values[i, k]} "
-                                 f"in task {names[i]}, trajectory {k}, {when}")
+        raise _not_finite(name, values[i, k], names[i], k, when)
+
+
+def _not_finite(name, value, task, k, when):
+    return FloatingPointError(f"{name}: expected finite numbers; given {value} in task {task}, trajectory {k}, {when}")

@@ -6,7 +6,8 @@ from contextlib import closing
 
 import numpy as np
 
-from .checks import check_tasks, share_outside
+from ..kernels.rollout import offered_step
+from .checks import check_step_copy, check_tasks, share_outside
 from .foreign import EnvironmentFailed, get_numbers
 from .problem import make_problem
 from .streams import INIT, stream
@@ -37,6 +38,9 @@ def _lines(problem):
         yield True, f"{part.name} is {now!r}; tasks from {part.ends()[0]:.6g} to {part.ends()[1]:.6g}"
     check_tasks(problem)
     yield True, "each end of each range gives other trajectories, and is still set after reset"
+    check_step_copy(problem)
+    if offered_step(envs):
+        yield True, "its step for the compiled loop does what its own step does"
     first, _ = envs.reset(seed=[0, 0])
     again, _ = envs.reset(seed=[0, 0])
     yield True, ("the same seed gives the same start" if np.array_equal(first, again) else
