@@ -1,8 +1,12 @@
 """Whoever does the work, the numbers are the same to the last bit; and who fails is named."""
 
 import dataclasses
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
@@ -14,7 +18,7 @@ from test_train import flat, small
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import minorml
-from minorml.experiments.train import iterate, tell_other_workers
+from minorml.experiments.train import iterate
 from minorml.experiments.trained import initial_state
 from minorml.parallel.share import Share
 from minorml.parallel.workers import WorkerPool
@@ -22,6 +26,7 @@ from minorml.rl.presets import preset
 from minorml.rl.problem import make_problem
 from minorml.rl.streams import draw_tasks
 from minorml.rl.threads import in_threads, one_blas_thread
+from minorml.runs.machine import versions
 
 CHEETAH = dataclasses.replace(preset("cheetah-small/norml"), num_trajectories=2, horizon=8, hidden=(4,),
                               laf_hidden=(4,), iterations=2)
@@ -198,15 +203,14 @@ def test_a_dask_cluster_that_loses_a_worker_in_the_middle():
     assert (flat(state.meta).tobytes(), rows) == alone
 
 
-def test_a_worker_with_other_versions_is_told(capsys):
-    class Pool:
-        def on_each_worker(self, function):
-            there = function()
-            return [function(), *2 * [{**there, "packages": {**there["packages"], "numba": "0.1"}}]]
-
-    tell_other_workers(Pool())
-    line, = capsys.readouterr().err.splitlines()  # of two that are alike
-    assert "a worker is not as this process is, so that numbers depend on who does the work: numba 0.1 (here " in line
+def test_workers_with_other_versions_are_told_and_noted(tmp_path, capsys, monkeypatch):
+    here = versions()
+    other = {**here, "packages": {**here["packages"], "numba": "0.1"}}
+    monkeypatch.setattr(WorkerPool, "on_each_worker", lambda pool, function: [here, other, other])
+    minorml.train(CONFIGS["point"], out=tmp_path / "run")
+    told = [line for line in capsys.readouterr().err.splitlines() if "a worker is not as this process is" in line]
+    assert len(told) == 1 and "numbers depend on who does the work: numba 0.1 (here " in told[0]
+    assert json.loads((tmp_path / "run" / "versions.json").read_text())["workers"] == [other]
 
 
 def test_whoever_does_a_share_can_be_asked():
@@ -226,3 +230,49 @@ def test_a_worker_that_dies_while_it_starts(tmp_path, monkeypatch):
     with pytest.raises(minorml.WorkerError, match="a worker died while it started; in a script"):
         minorml.train(CONFIGS["point"], tmp_path / "run", workers=2, progress=False)
     assert not (tmp_path / "run").exists()
+
+
+IN_PROCESSES = """
+import sys
+from gymnasium.vector import AsyncVectorEnv
+import gymnasium, minorml
+
+def make_one():
+    return gymnasium.make("minorml_envs:minorml/PointRotation-v0")
+
+def make_envs(n):
+    return AsyncVectorEnv([make_one] * n)
+
+if __name__ == "__main__":
+    config = minorml.Config(env="points", vary=("rotation=uniform:-1,1",), method="norml", horizon=10, num_tasks=2,
+                            num_trajectories=2, iterations=10**6)
+    try:
+        minorml.train(config, make_envs=make_envs, workers=eval(sys.argv[1]), out="run", overwrite=True)
+    except minorml.Stopped as stopped:
+        print(stopped)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="environments are not forked here")
+@pytest.mark.parametrize("workers", [None, 2])
+def test_environments_in_processes_of_their_own_leave_signals_to_the_one_that_trains(workers, tmp_path):
+    """Control-C reaches all processes of a terminal: one of them answers, and all end."""
+    (tmp_path / "points.py").write_text(IN_PROCESSES)
+    command = [sys.executable, "points.py", str(workers)]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as training:
+        try:
+            metrics = tmp_path / "run" / "metrics.csv"
+            begun = time.monotonic()
+            while not metrics.exists() or metrics.read_text().count("\n") < 3:
+                assert time.monotonic() < begun + 120 and training.poll() is None
+                time.sleep(0.1)
+            os.killpg(training.pid, signal.SIGINT)
+            printed, said = training.communicate(timeout=60)
+        finally:
+            try:
+                os.killpg(training.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    assert training.returncode == 0 and printed.strip() == "SIGINT"
+    assert said.count("stopping after this iteration") == 1 and "Traceback" not in said

@@ -144,11 +144,12 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
     metrics, spaces = [], (problem.policy.obs_dim, problem.policy.act_dim)
     with (WorkerPool(config, make_envs, workers, executor, scheduler) as pool,
           first_signal_waits(progress) as stop_if_asked):
-        tell_other_workers(pool)
-        run = None
+        run, others = None, other_workers(pool)
         if out is not None:
             run = Run.reopen(out, config, other_versions) if resume else Run.create(out, config, overwrite)
             run.keep_spaces(*spaces)
+            if others:
+                run.keep_workers(others)
         with nullcontext() if run is None else closing(run):
             if resume and run is not None:
                 state = run.restore(state)
@@ -171,16 +172,19 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
     return trained
 
 
-def tell_other_workers(pool):
-    """Say on stderr where a worker has other versions or another processor than this process."""
+def other_workers(pool):
+    """What workers have, that have other versions or another processor than this process; said on stderr too."""
     def facts(there):
         return {"python": there["python"], **there["packages"], "processor": there["processor"]}
 
-    here = facts(versions())
-    for there in {tuple(facts(there).items()): facts(there) for there in pool.on_each_worker(versions)}.values():
-        others = [f"{name} {there[name]} (here {value})" for name, value in here.items() if there[name] != value]
-        if others:
-            say(f"a worker is not as this process is, so that numbers depend on who does the work: {', '.join(others)}")
+    here = versions()
+    others = [there for there in pool.on_each_worker(versions) if facts(there) != facts(here)]
+    others = [there for i, there in enumerate(others) if there not in others[:i]]
+    for there in others:
+        differences = ", ".join(f"{name} {facts(there)[name]} (here {value})" for name, value in facts(here).items()
+                                if facts(there)[name] != value)
+        say(f"a worker is not as this process is, so that numbers depend on who does the work: {differences}")
+    return others
 
 
 def _next(problem, pool, state, run):

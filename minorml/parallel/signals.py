@@ -20,11 +20,16 @@ def first_signal_waits(say=True):
 
     Yields a function that raises `Stopped` if a signal has been noted: call it where it is safe to stop. With `say`, a
     line on stderr confirms the first signal. A signal that the process ignores stays ignored. Outside the main thread
-    Python handles no signals, and nothing is changed.
+    Python handles no signals, and nothing is changed. Processes that are forked within the context, as environments
+    may do, leave SIGINT to this one, and end by SIGTERM.
     """
-    noted = []
+    noted, ours = [], os.getpid()
 
     def handle(signum, _):
+        if os.getpid() != ours:
+            if signum == signal.SIGTERM:
+                os._exit(128 + signum)
+            return
         if noted:
             raise Stopped(signum, at_once=True)
         noted.append(signum)

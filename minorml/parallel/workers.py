@@ -18,6 +18,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, TimeoutError
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
@@ -29,6 +30,8 @@ from ..rl.config import Config
 from ..rl.foreign import EnvironmentFailed
 from ..rl.threads import available_cores, one_blas_thread
 from .share import Share
+
+PATIENCE = 2.0  # s: what a process of ours has to close its environments in, before it is killed
 
 
 class WorkerError(RuntimeError):
@@ -127,17 +130,18 @@ class WorkerPool:
         return self
 
     def __exit__(self, kind, error, trace):
-        if self._processes:
-            for process in self._processes:  # nothing of theirs is needed any more
-                _kill(process)
-            for executor, _ in self._shares:
-                executor.shutdown()
-            return
+        farewells = []
         for executor, assignment in self._shares:
             try:
-                executor.submit(_dismiss, assignment).result()
+                farewells.append(executor.submit(_dismiss, assignment))
             except Exception:  # a worker that is gone has nothing to clear away
                 pass
+        wait_for(farewells, timeout=PATIENCE if self._processes else None)
+        for process in self._processes:
+            _kill(process)
+        if self._processes:
+            for executor, _ in self._shares:
+                executor.shutdown()
         if self._client is not None:
             self._client.close()
 

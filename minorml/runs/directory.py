@@ -152,6 +152,11 @@ class Run:
         if of_commit:
             say(f"{self.path}: {of_commit}; the numbers are the same only if what they depend on is")
 
+    def keep_workers(self, others):
+        """Note in versions.json what those workers have that are not as this process is."""
+        path = self.path / "versions.json"
+        write_atomically(path, _json({**_read_json(path), "workers": others}))
+
     def keep_spaces(self, obs_dim, act_dim):
         """Note how many observations and actions there are."""
         write_atomically(self.path / "spaces.json", _json({"observations": obs_dim, "actions": act_dim}))
