@@ -22,7 +22,7 @@ from numba.types import boolean, float64, intp, void
 
 from .activation import NUMBERS
 from .network import aligned, enter, forward_block, lines_of, stacked
-from .registry import EXACT, compile_exactly, kept_on_disk  # every function that is compiled has a name of its own
+from .registry import EXACT, compile_exactly, helper, kept_on_disk  # each compiled function has a name of its own
 from .tile import VECTOR_BYTES
 
 NOT_FINITE = "nothing", "action", "observation", "reward"
@@ -59,6 +59,14 @@ def compile_step(step_copy):
     return compiled
 
 
+@helper
+def _finite(row):
+    for x in row:
+        if not np.isfinite(x):
+            return False
+    return True
+
+
 @compile_exactly
 def _rollout(step_copies, activation, widths, thetas, stds, noise, obs_scale, action_scale, action_offset, now,
              constants, observations, room, states, actions, rewards, alive):
@@ -82,7 +90,7 @@ def _rollout(step_copies, activation, widths, thetas, stds, noise, obs_scale, ac
                 for u in range(U):
                     actions[i, k, t, u] = mean[u] + stds[i, u] * noise[i, t, k, u]
                     controls[k, u] = actions[i, k, t, u] * action_scale[u] + action_offset[u]
-                if not np.isfinite(controls[k]).all():
+                if not _finite(controls[k]):
                     return 1, i, k, t
             step_copies(living, now[i], controls, constants[i], observations, reward, ended)
             left = 0
@@ -90,7 +98,7 @@ def _rollout(step_copies, activation, widths, thetas, stds, noise, obs_scale, ac
                 rewards[i, k, t] = reward[k]
                 for j in range(S):
                     states[i, k, t + 1, j] = observations[k, j] / obs_scale[j]
-                if not np.isfinite(states[i, k, t + 1]).all():
+                if not _finite(states[i, k, t + 1]):
                     return 2, i, k, t
                 if not np.isfinite(reward[k]):
                     return 3, i, k, t
