@@ -55,10 +55,10 @@ def iterate(problem, pool, state):
     mean, std = pooled([one.advantages for one in sampled])
     for _ in range(config.outer_steps):
         parts = pool.gradients(meta, state.meta, state.iteration, mean, std)
-        wrong = [i for i, one in enumerate(parts) if _not_finite(problem.policy, one)]
+        wrong = {i: what for i, one in enumerate(parts) if (what := _not_finite(problem.policy, one))}
         if wrong:
-            raise failed(f"{_not_finite(problem.policy, parts[wrong[0]])} of task {wrong[0]}: not finite",
-                         wrong, mean, std)
+            first = min(wrong)
+            raise failed(f"{wrong[first]} of task {first}: not finite", list(wrong), mean, std)
         gradients = {name: sum(getattr(one.gradient, name) for one in parts) / config.num_tasks
                      for name in config.learned}
         try:

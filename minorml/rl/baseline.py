@@ -17,7 +17,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dposv
 
 from ..kernels.recurrences import discounted_sums
 
@@ -35,18 +35,15 @@ def fit(phi, returns, ridge=1e-5):
     if not (np.isfinite(gram).all() and np.isfinite(right).all()):
         raise FloatingPointError("baseline: states or returns so large that their sums are not finite")
     gram[np.diag_indices_from(gram)] += ridge
-    try:
-        return cho_solve(cho_factor(gram), right)
-    except LinAlgError:
-        return np.linalg.lstsq(phi, returns, rcond=None)[0]
+    _, w, singular = dposv(gram, right)
+    return np.linalg.lstsq(phi, returns, rcond=None)[0] if singular else w
 
 
 def estimate_advantages(trajectories, discount, ridge=1e-5):
     """Â of (baseline.4) for the live rows of one task's trajectories, (N,) in float64, in a batch's order."""
-    alive = trajectories.alive
-    returns = discounted_sums(trajectories.rewards, discount)[alive]
-    t = np.broadcast_to(np.arange(alive.shape[1]), alive.shape)[alive]
-    phi = features(trajectories.states[:, :-1][alive], t, alive.shape[1])
+    live, (K, T) = trajectories.live, trajectories.alive.shape
+    returns = live(discounted_sums(trajectories.rewards, discount))
+    phi = features(live(trajectories.states[:, :-1]), live(np.tile(np.arange(T), (K, 1))), T)
     return returns - phi @ fit(phi, returns, ridge)
 
 

@@ -44,8 +44,12 @@ class Trajectories(NamedTuple):
 
     def batch(self, advantages=None):
         """The N live rows, one trajectory after the other."""
-        return Batch(self.states[:, :-1][self.alive], self.actions[self.alive], self.states[:, 1:][self.alive],
-                     advantages, None if self.log_probs is None else self.log_probs[self.alive])
+        return Batch(self.live(self.states[:, :-1]), self.live(self.actions), self.live(self.states[:, 1:]),
+                     advantages, None if self.log_probs is None else self.live(self.log_probs))
+
+    def live(self, values):
+        """The live rows of an array (K, T, …), one trajectory after the other: (N, …)."""
+        return values.reshape(-1, *values.shape[2:]) if self.alive.all() else values[self.alive]  # the first is faster
 
 
 def rollout(envs, policy, thetas, horizon, rngs, obs_scale=(), action_scale=(), names=None, action_offset=()):
