@@ -114,6 +114,13 @@ def enter(lines, x, first, count):
     lines[:, count:] = 0
 
 
+@helper
+def put(values, places):
+    """places[:] = values. Numba compiles as much again for what it would say if they were not equally many."""
+    for n in range(len(values)):
+        places[n] = values[n]
+
+
 # --- A network over all rows ------------------------------------------------------------------------------------------
 
 

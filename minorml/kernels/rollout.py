@@ -21,7 +21,7 @@ from numba.core.ccallback import CFunc
 from numba.types import boolean, float64, intp, void
 
 from .activation import NUMBERS
-from .network import aligned, enter, forward_block, lines_of, stacked
+from .network import aligned, forward_block, lines_of, stacked
 from .registry import EXACT, compile_exactly, helper, kept_on_disk  # each compiled function has a name of its own
 from .tile import VECTOR_BYTES
 
@@ -73,8 +73,7 @@ def _rollout(step_copies, activation, widths, thetas, stds, noise, obs_scale, ac
     """Fill the last four → an index of NOT_FINITE, task, copy, step. now : the copies' states; room : for a block"""
     (M, K, _, U), S, L = actions.shape, states.shape[3], lines_of(widths)
     lanes = VECTOR_BYTES // states.itemsize
-    inputs, controls = np.empty((K, S), states.dtype), np.empty((K, U))
-    reward, ended = np.empty(K), np.empty(K, np.bool_)
+    controls, reward, ended = np.empty((K, U)), np.empty(K), np.empty(K, np.bool_)
     for i in range(M):
         living = np.arange(K)
         for t in range(noise.shape[1]):
@@ -82,8 +81,9 @@ def _rollout(step_copies, activation, widths, thetas, stds, noise, obs_scale, ac
             R = -(-count // lanes) * lanes
             block = room[:L * R].reshape(L, R)
             for r in range(count):
-                inputs[r] = states[i, living[r], t]
-            enter(block[:S], inputs, 0, count)
+                for j in range(S):
+                    block[j, r] = states[i, living[r], t, j]
+            block[:S, count:] = 0
             forward_block(activation, widths, thetas[i, :-U], block)
             for k, mean in zip(living, block[L - U:].T):
                 alive[i, k, t] = True
@@ -127,8 +127,9 @@ def rollout(step_copies, policy, scales, thetas, noise, now, constants, states, 
     None, or what was not finite: its name, the task, the copy, the step.
     """
     (_, K, _, S), dtype, widths = states.shape, states.dtype, np.array(policy.mlp.sizes)
+    thetas = stacked(thetas, 2)
     most = -(-K * dtype.itemsize // VECTOR_BYTES) * VECTOR_BYTES // dtype.itemsize
-    what, *where = _rollout(step_copies, NUMBERS[policy.mlp.activation.name], widths, stacked(thetas, 2),
+    what, *where = _rollout(step_copies, NUMBERS[policy.mlp.activation.name], widths, thetas,
                             np.exp(policy.split(thetas)[1]), noise, *scales, now, constants, np.zeros((K, S)),
                             aligned(((widths.sum() + len(widths) - 1) * most,), dtype), states, actions, rewards, alive)
     return (NOT_FINITE[what], *where) if what else None

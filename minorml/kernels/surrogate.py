@@ -18,6 +18,7 @@ from .network import (
     jvp_block,
     lines_of,
     num_blocks,
+    put,
     stacked,
     vjp_block,
     vjp_tangent_block,
@@ -84,13 +85,14 @@ def _differentiate(form, clip, activation, widths, theta, s, a, advantages, old,
                 for r in range(R):
                     e[u, r] = (e[u, r] - mean[u, r]) * per_std[u]  # (gaussian.1)
                     x[r] -= half * e[u, r] * e[u, r]  # (gaussian.2)
-            A[:count], A[count:] = advantages[i, first:first + count], 0
-            before[:] = x
+            put(advantages[i, first:first + count], A)
+            A[count:] = 0
+            put(x, before)
             if not at_this_theta:
-                before[:count] = old[i, first:first + count]
+                put(old[i, first:first + count], before)
             _rows(form, clip, N, x, A, before, losses, slope, dslopes)
             e[:, count:], slope[count:] = 0, 0  # the rows that fill up the block
-            dslope_dA[i, first:first + count] = dslopes[:count]
+            put(dslopes[:count], dslope_dA[i, first:])
             for r in range(count):
                 total += losses[r]
             for u in range(U):  # (gaussian.3)
@@ -101,7 +103,8 @@ def _differentiate(form, clip, activation, widths, theta, s, a, advantages, old,
                 dlog_std[u] += dlog_std_u
             vjp_block(activation, widths, params, block, dblock, b == 0, sums)
         add_lanes(sums, gradient[i, :-U])
-        loss[i], gradient[i, -U:] = total, dlog_std
+        loss[i] = total
+        put(dlog_std, gradient[i, -U:])
 
 
 @compile_kernel
@@ -124,7 +127,7 @@ def _differentiate_along(curved, activation, widths, theta, blocks, v, room, sum
                 for r in range(R):
                     Re[u, r] = -Rmean[u, r] * per_std[u] - e[u, r] * Rlog_std[u]
                     Rx_block[r] -= e[u, r] * Re[u, r] + Rlog_std[u]
-            Rx[i, first:first + count] = Rx_block[:count]
+            put(Rx_block[:count], Rx[i, first:])
             for u in range(U):  # (gaussian.5), with the slope's own tangent of (surrogate.3)
                 for r in range(R):
                     w = slope[r]
@@ -135,7 +138,7 @@ def _differentiate_along(curved, activation, widths, theta, blocks, v, room, sum
                     Rdlog_std[u] += Rwe * e[u, r] + w * e[u, r] * Re[u, r] - Rw
             vjp_tangent_block(activation, widths, params, direction, block, Rblock, dblock, Rdblock, b == 0, sums)
         add_lanes(sums, Rgradient[i, :-U])
-        Rgradient[i, -U:] = Rdlog_std
+        put(Rdlog_std, Rgradient[i, -U:])
 
 
 def differentiate(form, policy, theta, batch, advantages, twice, *clip):
