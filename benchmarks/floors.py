@@ -65,13 +65,13 @@ def factors(kind, rows, n, m, dtype):
 @helper
 def products_repeated(W, row_step, term_step, terms, x, z, times):
     for _ in range(times):
-        product(z, True, W, row_step, term_step, terms, x)
+        product(z, 1, W, row_step, term_step, terms, x)
 
 
 @helper
 def dots_repeated(x, dz, sums, times):
     for _ in range(times):
-        dots(sums, False, x, dz)
+        dots(sums, 0, x, dz)
 
 
 def our_tiles(kind, n, m, dtype):

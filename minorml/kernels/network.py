@@ -26,6 +26,8 @@ from .registry import compile_kernel, helper  # every function that is compiled 
 from .tile import VECTOR_BYTES, add_lanes, dots, product
 
 MOST_ROWS = 128
+# No literals, because Numba compiles a function anew for each of them.
+ONE, FRESH, MORE = np.intp(1), np.intp(1), np.intp(0)
 
 # --- The passes over one block ----------------------------------------------------------------------------------------
 
@@ -38,7 +40,7 @@ def forward_block(activation, widths, params, block):
         n, m = widths[l - 1], widths[l]
         h, z = block[line:line + n + 1], block[line + n + 1:line + n + 1 + m]
         h[n] = 1
-        product(z, True, params[start:], 1, m, n + 1, h)
+        product(z, FRESH, params[start:], ONE, m, n + 1, h)
         if l + 1 < len(widths):
             activate(activation, z)
         line, start = line + n + 1, start + (n + 1) * m
@@ -52,9 +54,9 @@ def vjp_block(activation, widths, params, block, dblock, fresh, sums):
         n, m = widths[l - 1], widths[l]
         dz, line, start = dblock[line:line + m], line - n - 1, start - (n + 1) * m
         h, dh = block[line:line + n + 1], dblock[line:line + n]
-        dots(sums[start:start + (n + 1) * m], fresh, h, dz)
+        dots(sums[start:start + (n + 1) * m], np.intp(fresh), h, dz)
         if l > 1:
-            product(dh, True, params[start:], m, 1, m, dz)
+            product(dh, FRESH, params[start:], m, ONE, m, dz)
             times_slope(activation, dh, h[:n])
 
 
@@ -67,9 +69,9 @@ def jvp_block(activation, widths, params, v, block, Rblock):
         h, Rh, end = block[line:line + n + 1], Rblock[line:line + n], line + n + 1 + m
         line += n + 1
         Rz = Rblock[line:end]
-        product(Rz, True, v[start:], 1, m, n + 1, h)
+        product(Rz, FRESH, v[start:], ONE, m, n + 1, h)
         if l > 1:
-            product(Rz, False, params[start:], 1, m, n, Rh)
+            product(Rz, MORE, params[start:], ONE, m, n, Rh)
         if l + 1 < len(widths):
             times_slope(activation, Rz, block[line:end])
         start += (n + 1) * m
@@ -84,19 +86,22 @@ def vjp_tangent_block(activation, widths, params, v, block, Rblock, dblock, Rdbl
         dz, Rdz, line, start = dblock[line:line + m], Rdblock[line:line + m], line - n - 1, start - (n + 1) * m
         h, Rh = block[line:line + n + 1], Rblock[line:line + n]
         dh, Rdh = dblock[line:line + n], Rdblock[line:line + n]
-        dots(Rsums[start:start + (n + 1) * m], fresh, h, Rdz)
+        dots(Rsums[start:start + (n + 1) * m], np.intp(fresh), h, Rdz)
         if l > 1:
-            dots(Rsums[start:start + n * m], False, Rh, dz)
-            product(Rdh, True, params[start:], m, 1, m, Rdz)
-            product(Rdh, False, v[start:], m, 1, m, dz)
-            product(dh, True, params[start:], m, 1, m, dz)
+            dots(Rsums[start:start + n * m], MORE, Rh, dz)
+            product(Rdh, FRESH, params[start:], m, ONE, m, Rdz)
+            product(Rdh, MORE, v[start:], m, ONE, m, dz)
+            product(dh, FRESH, params[start:], m, ONE, m, dz)
             times_slope_tangent(activation, dh, Rdh, h[:n], Rh)
 
 
 @helper
 def lines_of(widths):
     """How many lines a block has."""
-    return widths.sum() + len(widths) - 1
+    lines = len(widths) - 1
+    for n in widths:
+        lines += n
+    return lines
 
 
 @helper

@@ -31,7 +31,7 @@ OPTIONS = dict(EXACT, fastmath={"contract"})  # a product and the sum that it go
 
 # name → (NumPy formula, compiled function)
 KERNELS = {}
-helper = numba.njit(**OPTIONS)  # a part of kernels
+helper = numba.njit(**OPTIONS, no_cfunc_wrapper=True)  # a part of kernels
 
 
 def source_stamp(*others):
@@ -85,7 +85,7 @@ class KernelCache(FunctionCache):
 
 def compile_kernel(loop, options=OPTIONS):
     """Compile when it is called, and keep the machine code on disk where that is possible."""
-    return kept_on_disk(numba.njit(**options)(loop), loop)
+    return kept_on_disk(numba.njit(**options, no_cfunc_wrapper=True)(loop), loop)
 
 
 compile_exactly = functools.partial(compile_kernel, options=EXACT)

@@ -74,10 +74,14 @@ def _rollout(step_copies, activation, widths, thetas, stds, noise, obs_scale, ac
     (M, K, _, U), S, L = actions.shape, states.shape[3], lines_of(widths)
     lanes = VECTOR_BYTES // states.itemsize
     controls, reward, ended = np.empty((K, U)), np.empty(K), np.empty(K, np.bool_)
+    living, count = np.empty(K, np.intp), 0  # the first `count` of it
     for i in range(M):
-        living = np.arange(K)
+        for k in range(K):
+            living[k] = k
+        count = K
         for t in range(noise.shape[1]):
-            count = len(living)
+            if count == 0:
+                break
             R = -(-count // lanes) * lanes
             block = room[:L * R].reshape(L, R)
             for r in range(count):
@@ -85,16 +89,18 @@ def _rollout(step_copies, activation, widths, thetas, stds, noise, obs_scale, ac
                     block[j, r] = states[i, living[r], t, j]
             block[:S, count:] = 0
             forward_block(activation, widths, thetas[i, :-U], block)
-            for k, mean in zip(living, block[L - U:].T):
+            for r in range(count):
+                k = living[r]
                 alive[i, k, t] = True
                 for u in range(U):
-                    actions[i, k, t, u] = mean[u] + stds[i, u] * noise[i, t, k, u]
+                    actions[i, k, t, u] = block[L - U + u, r] + stds[i, u] * noise[i, t, k, u]
                     controls[k, u] = actions[i, k, t, u] * action_scale[u] + action_offset[u]
                 if not _finite(controls[k]):
                     return 1, i, k, t
-            step_copies(living, now[i], controls, constants[i], observations, reward, ended)
+            step_copies(living[:count], now[i], controls, constants[i], observations, reward, ended)
             left = 0
-            for k in living:
+            for r in range(count):
+                k = living[r]
                 rewards[i, k, t] = reward[k]
                 for j in range(S):
                     states[i, k, t + 1, j] = observations[k, j] / obs_scale[j]
@@ -105,9 +111,7 @@ def _rollout(step_copies, activation, widths, thetas, stds, noise, obs_scale, ac
                 if not ended[k]:
                     living[left] = k
                     left += 1
-            living = living[:left]
-            if left == 0:
-                break
+            count = left
     return 0, 0, 0, 0
 
 

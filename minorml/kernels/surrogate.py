@@ -69,11 +69,14 @@ def _differentiate(form, clip, activation, widths, theta, s, a, advantages, old,
     """Fill the last three, and blocks (M, B, lines, R), or one after the other into a single one."""
     (M, N, U), (L, R) = a.shape, (lines_of(widths), blocks.shape[3])
     x, A, before, losses, dslopes = rows[0], rows[1], rows[2], rows[3], rows[4]
-    dmean, dlog_std, half, one = dblock[L - U:L], np.empty(U), a.dtype.type(0.5), a.dtype.type(1)
+    dmean, half, one = dblock[L - U:L], a.dtype.type(0.5), a.dtype.type(1)
+    per_std, dlog_std = np.empty(U, a.dtype), np.empty(U)
     for i in range(M):
         params, log_std = theta[i % len(theta)][:-U], theta[i % len(theta)][-U:]
-        per_std = np.exp(-log_std)
-        constant, total, dlog_std[:] = -log_std.sum() - U * HALF_LOG_2PI, 0.0, 0.0
+        constant, total = -U * HALF_LOG_2PI, 0.0
+        for u in range(U):
+            per_std[u], dlog_std[u] = np.exp(-log_std[u]), 0
+            constant -= log_std[u]
         for b in range(num_blocks(N, R)):
             block, first, count = blocks[i % len(blocks), b % blocks.shape[1]], b * R, min(R, N - b * R)
             mean, e, slope = block[L - U:L], block[L:L + U], block[L + U]
@@ -113,11 +116,12 @@ def _differentiate_along(curved, activation, widths, theta, blocks, v, room, sum
     (M, N), (L, R), U = Rx.shape, (lines_of(widths), blocks.shape[3]), blocks.shape[2] - lines_of(widths) - 1
     Rblock, dblock, Rdblock = room[0], room[1], room[2]
     Rmean, dmean, Rdmean, Rdlog_std = Rblock[L - U:L], dblock[L - U:L], Rdblock[L - U:L], np.empty(U)
-    Re, Rx_block, zero = Rblock[L:L + U], Rblock[L + U], v.dtype.type(0)
+    Re, Rx_block, zero, per_std = Rblock[L:L + U], Rblock[L + U], v.dtype.type(0), np.empty(U, v.dtype)
     for i in range(M):
-        params, per_std = theta[i % len(theta)][:-U], np.exp(-theta[i % len(theta)][-U:])
+        params, log_std = theta[i % len(theta)][:-U], theta[i % len(theta)][-U:]
         direction, Rlog_std = v[i % len(v)][:-U], v[i % len(v)][-U:]
-        Rdlog_std[:] = 0.0
+        for u in range(U):
+            per_std[u], Rdlog_std[u] = np.exp(-log_std[u]), 0
         for b in range(blocks.shape[1]):
             block, first, count = blocks[i, b], b * R, min(R, N - b * R)
             e, slope = block[L:L + U], block[L + U]

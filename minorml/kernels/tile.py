@@ -145,10 +145,10 @@ _dots_tall, _dots_flat, _dots_tall_1, _dots_flat_1 = (
 def product(C, fresh, A, row_step, term_step, terms, B):
     """C += A B, or C = A B if `fresh`. C (I, R) and B (terms, R), R of whole vectors.
 
-    A is flat: A[i, k] is its number i · row_step + k · term_step, so that it may be a matrix or its transpose.
+    A is flat: A[i, k] is its number i · row_step + k · term_step, so that it may be a matrix or its transpose. `fresh`,
+    the steps and `terms` are integers of 64 bits.
     """
     (rows, columns), lanes = C.shape, VECTOR_BYTES // C.itemsize
-    fresh, row_step, term_step, terms = np.intp(fresh), np.intp(row_step), np.intp(term_step), np.intp(terms)
     tall, wide = rows - rows % TALLEST, columns - columns % (WIDEST * lanes)
     for j in range(0, wide, WIDEST * lanes):
         for i in range(0, tall, TALLEST):
@@ -165,7 +165,7 @@ def product(C, fresh, A, row_step, term_step, terms, B):
 @helper
 def dots(C, fresh, x, y):
     """C += x yᵀ, or C = x yᵀ if `fresh`, lane by lane. C (I · J, lanes), x (I, R), y (J, R), R of whole vectors."""
-    (I, R), J, fresh = x.shape, len(y), np.intp(fresh)
+    (I, R), J = x.shape, len(y)
     tall, wide = I - I % TALLEST, J - J % WIDEST
     for i in range(0, tall, TALLEST):
         for j in range(0, wide, WIDEST):

@@ -123,3 +123,12 @@ def write_atomically(path, data):
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_json(path, value):
+    """Write indented JSON, atomically."""
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -17,7 +17,6 @@ metrics.csv holds its iterations' rows at least; what is past them is cut off wh
 import csv
 import dataclasses
 import errno
-import json
 import os
 import shutil
 from pathlib import Path
@@ -26,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from ..rl.config import Config, from_json
 from . import checkpoints, failures
-from .checkpoints import write_atomically
+from .checkpoints import read_json, write_atomically, write_json
 from .machine import changes, commit, versions
 from .progress import say
 
@@ -50,7 +49,7 @@ class Run:
         self._metrics = None  # open for writing, once it is known where to go on
         self._longer = None  # the Config with more iterations that is taken over then
         try:
-            self.config = from_json(_read_json(self.path / "config.json"))
+            self.config = from_json(read_json(self.path / "config.json"))
         except (FileNotFoundError, NotADirectoryError):
             raise RunError(f"{path}: no run here: config.json is missing") from None
         except (ValueError, TypeError, RecursionError) as error:
@@ -73,7 +72,7 @@ class Run:
             shutil.rmtree(path / name, ignore_errors=True)
         for name in FILES[1:]:
             (path / name).unlink(missing_ok=True)
-        write_atomically(path / "config.json", _json(dataclasses.asdict(config)))
+        write_json(path / "config.json", dataclasses.asdict(config))
         return cls(path)._begin(lock)
 
     @classmethod
@@ -130,7 +129,7 @@ class Run:
         self._lock = lock
         for name in FOLDERS:
             (self.path / name).mkdir(exist_ok=True)
-        write_atomically(self.path / "versions.json", _json({"commit": commit(), **versions()}))
+        write_json(self.path / "versions.json", {"commit": commit(), **versions()})
         self._start_metrics([])
         return self
 
@@ -138,7 +137,7 @@ class Run:
         """The same bits are promised for the same versions alone. What it goes on with is noted in versions.json."""
         here = {"commit": commit(), **versions()}
         try:
-            kept = _read_json(self.path / "versions.json")
+            kept = read_json(self.path / "versions.json")
             earlier = kept.get("went_on_with", [])
             of_versions, of_machine, of_commit = changes((earlier or [kept])[-1], here)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -148,23 +147,23 @@ class Run:
                            + "\n  ".join(of_versions) + "\n--other-versions resumes all the same")
         if of_versions or of_machine:
             say(f"{self.path}: goes on elsewhere, and its last bits may differ: {'; '.join(of_versions + of_machine)}")
-            write_atomically(self.path / "versions.json", _json({**kept, "went_on_with": [*earlier, here]}))
+            write_json(self.path / "versions.json", {**kept, "went_on_with": [*earlier, here]})
         if of_commit:
             say(f"{self.path}: {of_commit}; the numbers are the same only if what they depend on is")
 
     def keep_workers(self, others):
         """Note in versions.json what those workers have that are not as this process is."""
         path = self.path / "versions.json"
-        write_atomically(path, _json({**_read_json(path), "workers": others}))
+        write_json(path, {**read_json(path), "workers": others})
 
     def keep_spaces(self, obs_dim, act_dim):
         """Note how many observations and actions there are."""
-        write_atomically(self.path / "spaces.json", _json({"observations": obs_dim, "actions": act_dim}))
+        write_json(self.path / "spaces.json", {"observations": obs_dim, "actions": act_dim})
 
     def spaces(self):
         """(S, U); None for a run that was begun before they were kept."""
         try:
-            spaces = _read_json(self.path / "spaces.json")
+            spaces = read_json(self.path / "spaces.json")
             return tuple(_number(int, spaces[name]) for name in ("observations", "actions"))
         except FileNotFoundError:
             return None
@@ -237,7 +236,7 @@ class Run:
         if self._longer is not None:
             say(f"{self.path}: {self._longer.iterations} iterations now, not {self.config.iterations}; the outer rate "
                  "decays over the longer run from here on")
-            write_atomically(self.path / "config.json", _json(dataclasses.asdict(self._longer)))
+            write_json(self.path / "config.json", dataclasses.asdict(self._longer))
             self.config, self._longer = self._longer, None
         return state
 
@@ -314,11 +313,3 @@ def _number(kind, value):
 def _short(value):
     """A number for metrics.csv: integers as they are, others with nine significant digits."""
     return str(value) if isinstance(value, int) else f"{float(value):.9g}"
-
-
-def _json(value):
-    return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def _read_json(path):
-    return json.loads(path.read_text(encoding="utf-8"))
