@@ -28,7 +28,7 @@ robot: .venv/with-plot  ## adapt robots from their logs: processes of their own,
 
 results: .venv/with-plot  ## see above
 	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
-	$(BIN)/minorml report runs/$(ENVIRONMENT) --out results/$(ENVIRONMENT)
+	$(BIN)/minorml report runs/$(ENVIRONMENT) --out results/$(ENVIRONMENT) --curves results/paper.csv
 
 test: .venv/with-test,plot,cluster,onnx,minari  ## the whole suite
 	$(BIN)/python -m pytest

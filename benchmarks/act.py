@@ -50,21 +50,22 @@ int main(void)
 """
 
 
-def main(calls=2000, turns=3):
-    """Print the table. Each turn makes `calls` calls by either, at each pace, one after the other."""
-    print("### One action\n")
-    print(f"The mean action for one observation, scales included: by `Policy.act`, and by the exported C "
-          f"function ({' '.join(FLAGS)}). {turns} turns of {calls:,} calls each, Python and C in turn. Microseconds; "
-          "the share is that of the 1,000 which a loop at 1 kHz has, at the 99th percentile.\n")
-    print("| network | | at 1 kHz: median | 99th percentile | longest | share | back to back: median | "
-          "99th percentile |\n|---|---|---|---|---|---|---|---|")
+def main(page, calls=2000, turns=3):
+    """Each turn makes `calls` calls by either, at each pace, one after the other."""
+    if shutil.which("cc") is None:
+        page.table("One action", "There is no C compiler `cc` on this machine, which it is compared with.", [""])
+        return
+    table = page.table("One action", "The mean action for one observation, scales included: by `Policy.act`, and by "
+                       f"the exported C function ({' '.join(FLAGS)}). {turns} turns of {calls:,} calls each, Python "
+                       "and C in turn. Microseconds; the share is that of the 1,000 which a loop at 1 kHz has, at the "
+                       "99th percentile.", ["network", "who", "at 1 kHz: median", "99th percentile", "longest", "share",
+                                       "back to back: median", "99th percentile of these"])
     for systems, policy in networks():
         for who, (paced, tight) in latencies(policy, calls, turns).items():
             median, high, longest = np.percentile(paced, [50, 99, 100]) / 1e3
             quick, slower = np.percentile(tight, [50, 99]) / 1e3
-            print(f"| {systems} | {who} | {median:.3g} | {high:.3g} | {longest:.3g} | {high / (PERIOD / 1e3):.2%} | "
-                  f"{quick:.3g} | {slower:.3g} |")
-    print()
+            table.row(systems, who, f"{median:.3g}", f"{high:.3g}", f"{longest:.3g}", f"{high / (PERIOD / 1e3):.2%}",
+                      f"{quick:.3g}", f"{slower:.3g}")
 
 
 def networks():

@@ -1,4 +1,6 @@
-"""How far from the floor: products alone under the meta-gradient, bare stepping under a rollout, packages' imports."""
+"""How far from the floor: the processor's peak over the passes, products alone under the meta-gradient, bare stepping
+under a rollout, packages' imports.
+"""
 
 import os
 import time
@@ -6,13 +8,27 @@ from collections import Counter
 from contextlib import closing
 
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 from threadpoolctl import threadpool_limits
 
+from benchmarks.page import Ratio, Times
 from benchmarks.peers import fastest, our_gradient, system, teams
-from benchmarks.timing import in_turn, printed_by, spread
-from minorml.kernels.network import MOST_ROWS, empty_lanes
+from benchmarks.timing import in_turn, printed_by
+from minorml.kernels.activation import TANH
+from minorml.kernels.network import (
+    MOST_ROWS,
+    aligned,
+    empty_lanes,
+    forward_block,
+    jvp_block,
+    lines_of,
+    vjp_block,
+    vjp_tangent_block,
+)
 from minorml.kernels.registry import helper
-from minorml.kernels.tile import dots, product
+from minorml.kernels.tile import VECTOR_BYTES, _Vectors, dots, product
 from minorml.parallel.share import Share
 
 # The products of each pass, for layers [(n, m)] of N rows: x W is "up", dz Wᵀ "down", and xᵀ dz "across".
@@ -87,24 +103,83 @@ def blas_repeated(A, B, C, times):
         np.matmul(A, B, out=C)
 
 
-def print_rates(n=50, m=50):
-    """What BLAS and our tiles reach on the products of one layer."""
-    print(f"GFLOP/s of a layer of {n} × {m} in one thread: BLAS on the 12,500 rows of a cart-pole task; BLAS and our "
-          f"tiles on a block of {MOST_ROWS} rows.\n")
-    print("| product | dtype | BLAS, all rows | BLAS, a block | our tiles, a block |\n|---|---|---|---|---|")
+@intrinsic
+def fuse_repeatedly(typing_context, numbers, times):
+    """`times` times 24 fused products and sums of vectors, none of which waits for another: nothing is loaded."""
+    def emit(context, builder, signature, args):
+        code = _Vectors(context, builder, signature, args)
+        data, times = code.args
+        factor = code.load(data, 0)
+        places = [code.vector(data, lane) for lane in [0] * 24]
+        code.add_products(places, ir.Constant(ir.IntType(64), 0), times, 1, lambda k: [factor] * 24, lambda k: [factor])
+        return context.get_dummy_value()
+
+    return types.void(numbers, types.intp), emit
+
+
+@helper
+def fuse(numbers, times):
+    fuse_repeatedly(numbers, times)
+
+
+def peak(dtype, times=2_000_000):
+    """GFLOP/s of one core when it does nothing but fused products and sums in registers."""
+    numbers = aligned((VECTOR_BYTES // np.dtype(dtype).itemsize,), dtype)
+    numbers[:] = 0.5
+    taken, = in_turn(lambda: fuse(numbers, times), repetitions=5)
+    return 2e-9 * 24 * len(numbers) * times / np.min(taken)
+
+
+def products_of_a_layer(table, repetitions, n=50, m=50):
+    """What BLAS and our tiles reach on the products of one layer, and their share of the processor's peak."""
     times = 12_500 // MOST_ROWS
     for dtype in np.float32, np.float64:
+        highest = peak(dtype)
         for kind in "up", "down", "across":
             many, few = factors(kind, 12_500, n, m, dtype), factors(kind, MOST_ROWS, n, m, dtype)
             mine = our_tiles(kind, n, m, dtype)
             taken = in_turn(lambda: blas_repeated(*many, 1), lambda: blas_repeated(*few, times),  # noqa: B023
-                            lambda: mine(times))  # noqa: B023 (called at once)
+                            lambda: mine(times), repetitions=repetitions)  # noqa: B023 (called at once)
             rates = [2e-9 * rows * n * m / np.median(t) for rows, t in zip((12_500, *[times * MOST_ROWS] * 2), taken)]
-            print(f"| {kind} | {np.dtype(dtype)} | " + " | ".join(f"{rate:.0f}" for rate in rates) + " |")
-    print()
+            table.row(kind, np.dtype(dtype), *(f"{rate:.0f}" for rate in rates), f"{rates[-1] / highest:.0%}")
+        table.row("the processor's peak", np.dtype(dtype), "", "", f"{highest:.0f}", "")
 
 
-def print_meta_gradient(name, dtype, repetitions):
+@helper
+def passes(which, widths, params, v, block, Rblock, dblock, Rdblock, sums, times):
+    for _ in range(times):
+        if which == 0:
+            forward_block(TANH, widths, params, block)
+        elif which == 1:
+            vjp_block(TANH, widths, params, block, dblock, False, sums)
+        elif which == 2:
+            jvp_block(TANH, widths, params, v, block, Rblock)
+        else:
+            vjp_tangent_block(TANH, widths, params, v, block, Rblock, dblock, Rdblock, False, sums)
+
+
+def each_pass(table, sizes, repetitions):
+    """Rows: nanoseconds of each compiled pass per row of a batch, on one block that stays in the nearest caches."""
+    layers, widths, rng = list(zip(sizes, sizes[1:])), np.array(sizes), np.random.default_rng(0)
+    for dtype in np.float32, np.float64:
+        highest = peak(dtype)
+        P = sum((n + 1) * m for n, m in layers)
+        params, v = (0.1 * rng.normal(size=P).astype(dtype) for _ in range(2))
+        room = [aligned((int(lines_of(widths)), MOST_ROWS), dtype) for _ in range(4)]
+        for block in room:
+            block[:] = 0.1 * rng.normal(size=block.shape)
+        sums = empty_lanes(P, dtype)
+        sums[:] = 0
+        for which, (name, products) in enumerate({"forward": forward, "vjp": vjp, "jvp": jvp,
+                                                  "vjp_tangent": vjp_tangent}.items()):
+            taken, = in_turn(lambda: passes(which, widths, params, v, *room, sums, 100),  # noqa: B023
+                             repetitions=repetitions)
+            seconds, work = np.median(taken) / 100 / MOST_ROWS, flops(products(layers), 1)
+            table.row(f"{'-'.join(map(str, sizes))}, {name}", np.dtype(dtype), f"{1e9 * seconds:.0f}", f"{work:,}",
+                      f"{1e-9 * work / seconds:.0f}", f"{1e-9 * work / seconds / highest:.0%}")
+
+
+def compare_meta_gradient(table, name, dtype, repetitions):
     """One row: the meta-gradient, and its products alone. That the cores share memory is not taken into account."""
     problem, state = system(name, dtype)
     config = problem.config
@@ -121,11 +196,11 @@ def print_meta_gradient(name, dtype, repetitions):
         how = fastest(ours, repetitions // 2)
         alone, whole = in_turn(bare, ours[how], repetitions=repetitions)
     cores, work = os.cpu_count() or 1, 1e-9 * flops(products, rows) * config.num_tasks
-    print(f"| {name}, {dtype} | {work:.2f} | {work / np.median(alone):.0f} | {spread(alone / cores)} | "
-          f"{spread(whole)} ({how}) | {np.median(alone / cores / whole):.0%} |")
+    table.row(f"{name}, {dtype}", f"{work:.2f}", f"{work / np.median(alone):.0f}", Times(alone / cores), Times(whole),
+              how, Ratio(alone / cores, whole))
 
 
-def print_stepping(name, repetitions):
+def compare_stepping(table, name, repetitions):
     """One row: a rollout, the same steps with its actions but without the policy, and the policy without the steps."""
     problem, state = system(name)
     config = problem.config
@@ -161,11 +236,10 @@ def print_stepping(name, repetitions):
                 problem.policy.sample(thetas, s, noise)
 
         lived = np.stack(replay())[1:][alive].astype(states.dtype)
-        np.testing.assert_array_equal(lived, states[1:][alive])  # the same episodes, to the last bit
+        np.testing.assert_array_equal(lived, states[1:][alive])  # the same episodes
         whole, starts, both, policy = in_turn(sample, reset, replay, choose, repetitions=repetitions)
     steps = both - starts
-    print(f"| {name} | {alive.sum():,} | {spread(whole)} | {spread(steps)} | {np.median(steps / whole):.0%} | "
-          f"{spread(policy)} | {np.median(policy / whole):.0%} | {spread(starts)} |")
+    table.row(name, f"{alive.sum():,}", Times(whole), Times(steps), Times(policy), Times(starts))
 
 
 FIRST_UPDATE = {  # statements of a fresh process
@@ -179,7 +253,7 @@ FIRST_UPDATE = {  # statements of a fresh process
     "the same again": "iterate(problem, team, state)"}
 
 
-def print_first_update(repetitions):
+def first_update(table, repetitions):
     """One row for each step from the start of a process to its first update, and for an update after it."""
     code = "".join(f"{statement}\nprint(time.perf_counter())\n" for statement in FIRST_UPDATE.values())
 
@@ -189,28 +263,36 @@ def print_first_update(repetitions):
 
     marks()  # warms the caches
     for name, times in zip(FIRST_UPDATE, np.transpose([marks() for _ in range(repetitions)])):
-        print(f"| {name} | {spread(times)} |")
+        table.row(name, Times(times))
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def main():
-    print("### Floors\n")
-    print_rates()
-    print("The mean meta-gradient of all tasks, and its matrix products alone: by `numpy.matmul` in one thread, task "
-          f"by task, divided by {os.cpu_count()} cores. Milliseconds, in turn.\n")
-    print("| system | GFLOP | BLAS, GFLOP/s of one core | products alone | meta-gradient | share |")
-    print("|---|---|---|---|---|---|")
+def main(page):
+    turns = page.turns(30)
+    table = page.table("Products of a layer of 50 × 50", "GFLOP/s in one thread: BLAS on the 12,500 rows of a "
+                       f"cart-pole task; BLAS and our tiles on a block of {MOST_ROWS} rows. The peak is that of fused "
+                       "products and sums in registers.",
+                       ["product", "dtype", "BLAS, all rows", "BLAS, a block", "our tiles, a block",
+                        "share of the peak"])
+    products_of_a_layer(table, turns)
+    table = page.table("The compiled passes alone", f"One thread, one block of {MOST_ROWS} rows. The products alone "
+                       "are counted; tanh and slopes take the rest.",
+                       ["network, pass", "dtype", "ns per row", "FLOP per row", "GFLOP/s", "share of the peak"])
+    each_pass(table, (4, 50, 50, 1), turns)
+    table = page.table("Under the meta-gradient", "The mean meta-gradient of all tasks, and its matrix products alone: "
+                       f"by `numpy.matmul` in one thread, task by task, divided by {os.cpu_count()} cores. "
+                       "Milliseconds, in turn.",
+                       ["system", "GFLOP", "BLAS, GFLOP/s of one core", "products alone", "meta-gradient", "by",
+                        "products / meta-gradient"])
     for name, repetitions in ("point", 30), ("cartpole", 10):
         for dtype in "float32", "float64":
-            print_meta_gradient(name, dtype, repetitions)
-    print("\nA rollout, the environments alone doing the same steps, and the policy alone choosing the actions. "
-          "Milliseconds, in turn.\n")
-    print("| system | steps | rollout | steps alone | share | policy alone | share | making them start, alone |")
-    print("|---|---|---|---|---|---|---|---|")
+            compare_meta_gradient(table, name, dtype, page.turns(repetitions))
+    table = page.table("Under a rollout", "A rollout; the same steps through Gymnasium, without the policy; the policy "
+                       "alone, call by call; making the copies start. Milliseconds, in turn.",
+                       ["system", "steps", "rollout", "steps through Gymnasium", "policy alone", "start"])
     for name, repetitions in ("point", 30), ("point-sparse", 20), ("cartpole", 10):
-        print_stepping(name, repetitions)
-    print("\nFrom the start of a process to the first update of cart-pole, milliseconds. What the first iteration "
-          "takes beyond the second is Numba, loading compiled functions from its cache.\n")
-    print("| step | |\n|---|---|")
-    print_first_update(repetitions=5)
-    print()
+        compare_stepping(table, name, page.turns(repetitions))
+    table = page.table("From the start of a process to the first update of cart-pole", "Milliseconds. What the first "
+                       "iteration takes beyond the second is Numba, loading compiled functions from its cache.",
+                       ["step", "time"])
+    first_update(table, 3 if page.quick else 5)

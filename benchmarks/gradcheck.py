@@ -9,6 +9,7 @@ Every checker is given the same functions, points and claimed gradients, in the 
     PyTorch      autograd.gradcheck of an autograd.Function whose backward is the claimed gradient, in float64
 """
 
+import sys
 from collections import Counter
 
 import numpy as np
@@ -78,7 +79,7 @@ def available():
             checker(lambda x: np.sum(x**2), np.ones(2), np.full(2, 2.0))
             found[name] = checker
         except ImportError as error:
-            print(f"{name} is left out: {error}\n")
+            print(f"{name} is left out: {error}", file=sys.stderr)
     return found
 
 
@@ -140,10 +141,9 @@ def expected(right):
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
 
-def print_planted(checkers, number):
+def planted_errors(table, checkers, number):
     """Rows: right gradients, and each size of error; cells: how many of `number` each checker refuses."""
     rng = np.random.default_rng(1)
-    print("| claimed gradient | scales | " + " | ".join(checkers) + " |\n|---|---|" + "---|" * len(checkers))
     problems = list(drawn(number))
     for error in [0.0, *ERRORS]:
         for wild in False, True:
@@ -152,8 +152,7 @@ def print_planted(checkers, number):
             counts = [Counter(outcome(checker, one.f, one.x, gradient) for one, gradient in rows)
                       for checker in checkers.values()]
             label = f"one coordinate off by {error:.0e}" if error else "right"
-            print(f"| {label} | {'1e-6 to 1e6' if wild else 'near 1'} | " + " | ".join(map(told, counts)) + " |")
-    print()
+            table.row(label, "1e-6 to 1e6" if wild else "near 1", *map(told, counts))
 
 
 def told(counts):
@@ -162,23 +161,20 @@ def told(counts):
     return ", ".join([f"{counts[FOUND]} of {counts.total()}", *others])
 
 
-def print_strange(checkers):
-    print("| function | should be | " + " | ".join(checkers) + " |\n|---|---|" + "---|" * len(checkers))
+def misled(table, checkers):
     for name, f, x, gradient, right in strange():
         cells = []
         for checker in checkers.values():
             verdict = outcome(checker, f, x, gradient)
             cells.append(verdict if verdict == expected(right) else f"**{verdict}**")
-        print(f"| {name} | {expected(right)} | " + " | ".join(cells) + " |")
-    print()
+        table.row(name, expected(right), *cells)
 
 
-def main(number=PROBLEMS):
+def main(page, number=PROBLEMS):
     checkers = available()
-    print("### Gradient checkers\n")
-    print(f"{number} functions of 2 to 99 coordinates, float64, each checker at its defaults. The cells say how many "
-          "gradients are refused: of the right ones none should be, of the others all.\n")
-    print_planted(checkers, number)
-    print("Functions that mislead. Bold: not what should be.\n")
-    print_strange(checkers)
-
+    table = page.table("Gradient checkers", f"{number} functions of 2 to 99 coordinates, float64, each checker at its "
+                       "defaults. The cells say how many gradients are refused: of the right ones none should be, of "
+                       "the others all.", ["claimed gradient", "scales", *checkers])
+    planted_errors(table, checkers, number)
+    misled(page.table("Functions that mislead gradient checkers", "Bold: not what should be.",
+                      ["function", "should be", *checkers]), checkers)

@@ -3,7 +3,8 @@
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.timing import in_turn, spread
+from benchmarks.page import Ratio, Times
+from benchmarks.timing import in_turn
 from minorml.advantage import AdvantageNetwork
 from minorml.kernels.registry import KERNELS
 from minorml.meta import Batch
@@ -56,18 +57,16 @@ def assert_same(ours, expected):
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # as in training
-def main():
-    print("### Kernels against their NumPy formulas\n")
-    print("Milliseconds, in turn, in one thread; float32, and sums of rewards in float64.\n")
-    print("| kernel | rows | formula | kernel | ratio |\n|---|---|---|---|---|")
+def main(page):
+    table = page.table("Kernels against their NumPy formulas", "Milliseconds, in turn, in one thread; float32, and "
+                       "sums of rewards in float64.", ["kernel", "rows", "formula", "compiled", "formula / compiled"])
     rng = np.random.default_rng(0)
     for name in KERNELS:
         for system, (sizes, shape) in SIZES.items():
             args = arguments(name, sizes, shape, rng)
             formula, compiled = (with_all_derivatives(name, function) for function in KERNELS[name])
             assert_same(compiled(*args), formula(*args))
-            slow, fast = in_turn(lambda: formula(*args), lambda: compiled(*args))  # noqa: B023 (called at once)
+            slow, fast = in_turn(lambda: formula(*args), lambda: compiled(*args),  # noqa: B023 (called at once)
+                                 repetitions=page.turns(30))
             label, rows = LABELS.get(name, name.removesuffix("_formula")), " × ".join(f"{n:,}" for n in shape)
-            print(f"| `{label}` | {system}, {rows} | {spread(slow)} | {spread(fast)} | "
-                  f"{np.median(slow / fast):.1f} |")
-    print()
+            table.row(f"`{label}`", f"{system}, {rows}", Times(slow), Times(fast), Ratio(slow, fast))

@@ -20,7 +20,7 @@ def resident(field="VmRSS"):
     return int(fields[fields.index(f"{field}:") + 1]) / 1024
 
 
-def main():
+def main(page):
     config = dataclasses.replace(preset("cheetah-small/norml"), horizon=20, iterations=ITERATIONS)
     problem = make_problem(config, 1)
     state, samples = initial_state(problem), []
@@ -30,7 +30,6 @@ def main():
             state, _ = iterate(problem, team, state)
             samples.append(resident())
     slope = np.polyfit(np.arange(ITERATIONS // 2), samples[ITERATIONS // 2:], 1)[0]
-    print(f"### Memory over {ITERATIONS} iterations of the half cheetah\n")
-    print("| resident after 10 | after 100 | after 200, MiB | growth in the second half, KiB per iteration |")
-    print("|---|---|---|---|")
-    print(f"| {samples[9]:.1f} | {samples[99]:.1f} | {samples[-1]:.1f} | {1024 * slope:+.2f} |\n")
+    table = page.table(f"Memory over {ITERATIONS} iterations of the half cheetah", "Resident memory, MiB.",
+                       ["after 10", "after 100", "after 200", "growth in the second half, KiB per iteration"])
+    table.row(f"{samples[9]:.1f}", f"{samples[99]:.1f}", f"{samples[-1]:.1f}", f"{1024 * slope:+.2f}")

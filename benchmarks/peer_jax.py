@@ -145,6 +145,12 @@ def rollout(system, sizes, theta, start, noise, task):
     return fields, rewards
 
 
+@functools.partial(jax.jit, static_argnames=("system", "sizes"))
+def rollouts(thetas, starts, noises, tasks, *, system, sizes):
+    """All tasks: `rollout` of each."""
+    return jax.vmap(lambda *given: rollout(system, sizes, *given))(thetas, starts, noises, tasks)
+
+
 def estimate_advantages(fields, rewards, discount):
     """Returns minus their polynomial regression over the live rows, (K, T) in float64."""
     s, _, _, _, alive = fields

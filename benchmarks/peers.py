@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.page import Ratio, Times
 from benchmarks.systems import balancing, start
-from benchmarks.timing import in_turn, printed_by, spread
+from benchmarks.timing import in_turn, printed_by
 from minorml.experiments.train import iterate
 from minorml.parallel.adaptation import stack
 from minorml.parallel.share import Share
@@ -104,7 +105,12 @@ PEERS = {"JAX": Peer("jax", jax_gradient, ("scan", "vmap")),
          "PyTorch": Peer("torch", torch_gradient, ("vmap", "stack", "loop"))}
 
 
-def compare_gradients(peer, name, dtype, repetitions):
+def row(table, what, ours, how, theirs, shape):
+    table.row(what, Times(ours), how, Times(theirs), shape, Ratio(theirs, ours))
+
+
+def compare_gradients(table, peer, name, dtype, repetitions):
+    """One row: the meta-gradient of a system."""
     problem, state = system(name, dtype)
     with teams(problem.config) as ours_by:
         ours = {how: our_gradient(problem, state, team) for how, team in ours_by.items()}
@@ -115,7 +121,7 @@ def compare_gradients(peer, name, dtype, repetitions):
                 np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * np.abs(y).max())
         how, shape = fastest(ours, repetitions // 2), fastest(theirs, repetitions // 2)
         a, b = in_turn(theirs[shape], ours[how], repetitions=repetitions)
-    print(f"| meta-gradient, {name}, {dtype} | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
+    row(table, f"meta-gradient, {name}, {dtype}", b, how, a, shape)
 
 
 def their_iteration(problem, state, shape):
@@ -157,7 +163,8 @@ def our_numbers(problem):
     return starts, noises
 
 
-def compare_iterations(name, repetitions):
+def compare_iterations(table, name, repetitions):
+    """One row: a whole outer iteration."""
     problem, state = system(name)
     with teams(problem.config) as ours_by:
         ours = {how: lambda team=team: iterate(problem, team, state) for how, team in ours_by.items()}
@@ -170,7 +177,40 @@ def compare_iterations(name, repetitions):
         assert np.corrcoef(moved, as_expected)[0, 1] > 0.99  # Adam's first steps are signs: small gradients may differ
         how, shape = fastest(ours, repetitions // 2), fastest(theirs, repetitions // 2)
         a, b = in_turn(theirs[shape], ours[how], repetitions=repetitions)
-    print(f"| iteration, {name}, float32 | {spread(b)} ({how}) | {spread(a)} ({shape}) | {np.median(a / b):.1f} |")
+    row(table, f"iteration, {name}, float32", b, how, a, shape)
+
+
+def compare_rollouts(table, name, repetitions):
+    """One row: K trajectories on each task, the policy in the loop, with the drawing of noise and starts."""
+    import jax
+
+    from benchmarks import peer_jax
+    problem, state = system(name)
+    config = problem.config
+    M, T, K, U = config.num_tasks, config.horizon, config.num_trajectories, problem.policy.act_dim
+    tasks = np.array([value for task in draw_tasks(config, 0) for value in task.values()])
+    start = "uniform" if name == "cartpole" else "zeros"
+    thetas = np.stack([state.meta.theta] * M)
+    with closing(Share(config, range(M))) as share:
+        share.begin(0)
+        rngs = [stream(config.seed, TRAIN, 0, i) for i in range(M)]
+        first = our_numbers(problem)
+
+        def theirs(given=None):
+            (starts, *_), (noises, *_) = given or peer_jax.draw(jax.random.key(0), (M, T, K, U), start, config.dtype)
+            return jax.block_until_ready(peer_jax.rollouts(
+                peer_jax.jnp.asarray(thetas), starts, noises, tasks, system=name, sizes=problem.policy.mlp.sizes))
+
+        def ours():
+            return share.problem.rollout(thetas, rngs)
+
+        fields, _ = theirs(first)  # the same episodes first, from the same numbers
+        lived = np.array([one.alive.sum() for one in share.problem.rollout(
+            thetas, [stream(config.seed, TRAIN, 0, i) for i in range(M)])])
+        np.testing.assert_allclose(np.asarray(fields[-1]).sum(axis=(1, 2)), lived, rtol=0.02)
+        a, b = in_turn(theirs, ours, repetitions=repetitions)
+    speeds = [f"{lived.sum() / np.median(times) / 1e6:.1f} million steps a second" for times in (b, a)]
+    row(table, f"rollout, {name}, float32", b, speeds[0], a, speeds[1])
 
 
 def in_processes(*work, repetitions):
@@ -207,31 +247,36 @@ def their_peak(peer, shape):
     PEERS[peer].gradient(*system("cartpole"), shape)()
 
 
-def compare(peer):
-    print(f"### Against {peer}\n")
+def compare(page, peer):
     package, _, shapes = PEERS[peer]
     if find_spec(package) is None:
-        print("It is missing: pip install 'minorml[peers]'\n")
+        page.table(f"Against {peer}", "It is missing: pip install 'minorml[peers]'", [""])
         return
-    print(f"{peer} {version(package)}. Milliseconds, in turn in one process on {os.cpu_count()} cores; the ratio is "
-          "theirs over ours.\n")
-    print(f"| | minorml | {peer} | ratio |\n|---|---|---|---|")
-    for name, repetitions in ("cartpole", 10), ("point", 30):
-        for dtype in "float32", "float64":
-            compare_gradients(peer, name, dtype, repetitions)
+    table = page.table(f"Against {peer}", f"{peer} {version(package)}. Milliseconds, in turn in one process on "
+                       f"{os.cpu_count()} cores; both compute the same numbers first, and the faster of each side's "
+                       "ways counts.", ["", "minorml", "by", peer, "by", "theirs / ours"])
+    work = [(compare_gradients, peer, name, dtype, n) for name, n in (("point", 30), ("cartpole", 10))
+            for dtype in ("float32", "float64")]
     if peer == "JAX":  # the rest is written for JAX alone
-        for name, repetitions in ("point", 30), ("point-sparse", 20), ("cartpole", 8):
-            compare_iterations(name, repetitions)
+        work += [(compare_iterations, name, n) for name, n in (("point", 30), ("point-sparse", 20), ("cartpole", 8))]
+        work += [(compare_rollouts, name, n) for name, n in (("point", 30), ("point-sparse", 30), ("cartpole", 30))]
+    for i, (function, *which, n) in enumerate(work):
+        page.say(f"against {peer}, row {i + 1} of {len(work)}")
+        function(table, *which, page.turns(n))
+    if page.quick:
+        return
+    if peer == "JAX":
         (ours, theirs), _ = in_processes("our_first_update()", "their_first_update()", repetitions=5)
-        print(f"| process start to first update, cartpole | {spread(ours)} | {spread(theirs)} | "
-              f"{np.median(theirs) / np.median(ours):.1f} |")
+        row(table, "process start to first update, cartpole", ours, "", theirs, "")
     _, (mine, *peaks) = in_processes("our_peak()", *(f"their_peak({peer!r}, {shape!r})" for shape in shapes),
                                      repetitions=1)
-    print("\nPeak resident memory of a process that makes the batches and computes the cart-pole meta-gradient once, "
-          f"packages included: minorml {mine:.0f} MiB; {peer} "
-          + ", ".join(f"{peak:.0f} ({shape})" for peak, shape in zip(peaks, shapes)) + ".\n")
+    table = page.table(f"Memory against {peer}", "Peak resident memory in MiB of a process that makes the batches and "
+                       "computes the cart-pole meta-gradient once, packages included.", ["", "MiB", "over ours"])
+    for who, peak in [("minorml", mine), *((f"{peer}, {shape}", peak) for shape, peak in zip(shapes, peaks))]:
+        table.row(who, f"{peak:.0f}", f"{peak / mine:.1f}")
 
 
-def main():
+def main(page):
     for peer in PEERS:
-        compare(peer)
+        if not page.quick or find_spec(PEERS[peer].package):
+            compare(page, peer)

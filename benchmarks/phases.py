@@ -67,17 +67,15 @@ def split(name, iterations):
     return {phase: np.median([row[phase] for row in rows[WARM_UP:]]) for phase in rows[0]}
 
 
-def main():
-    print("### One outer iteration, by phase\n")
-    print("Medians over iterations, one thread, milliseconds.\n")
+def main(page):
     columns = {"point/norml": 100, "point/maml": 100, "point-sparse/norml": 20, "point-sparse/maml": 20}
-    splits = {name: split(name, iterations) for name, iterations in columns.items()}
-    print("| phase | " + " | ".join(splits) + " |\n|---|" + "---|" * len(splits))
+    splits = {name: split(name, page.turns(iterations)) for name, iterations in columns.items()}
+    table = page.table("One outer iteration, by phase", "Medians over iterations, one thread, milliseconds.",
+                       ["phase", *splits])
     phases = [phase for phase in next(iter(splits.values())) if phase != "whole"]
     for phase in [*phases, "the rest", "whole"]:
         cells = []
         for times in splits.values():
             value = times["whole"] - sum(times[p] for p in phases) if phase == "the rest" else times[phase]
             cells.append(f"{1e3 * value:.2f} ({value / times['whole']:.0%})")
-        print(f"| {phase} | " + " | ".join(cells) + " |")
-    print()
+        table.row(phase, *cells)

@@ -6,7 +6,8 @@ from contextlib import closing
 
 import numpy as np
 
-from benchmarks.timing import in_turn, spread
+from benchmarks.page import Ratio, Times
+from benchmarks.timing import in_turn
 from envs.cheetah import FRAME_SKIP, SWAP, mujoco  # it chooses how MuJoCo draws
 from minorml.experiments.trained import initial_state
 from minorml.parallel.share import Share
@@ -16,7 +17,7 @@ from minorml.rl.presets import preset
 STEPS = 100
 
 
-def main():
+def main(page):
     config = dataclasses.replace(preset("cheetah/dr"), horizon=STEPS)
     with (closing(Share(config, range(config.num_tasks))) as share, WorkerPool(config, workers=2) as processes,
           ThreadPoolExecutor() as pool):
@@ -47,15 +48,12 @@ def main():
         np.testing.assert_array_equal([np.concatenate([data.qpos, data.qvel]) for data in envs._data], last)
         assert [sum(one.env_steps for one in who.sample(meta, 0)) for who in (share, processes)] == [lengths.sum()] * 2
         *in_loop, alone = in_turn(lambda: share.sample(meta, 0), lambda: processes.sample(meta, 0), bare,
-                                  repetitions=30, warm_up=1)
-        print("### Sampling the half cheetah\n")
-        print(f"{lengths.sum():,} steps of {envs.num_envs} copies on {envs.num_threads} cores; milliseconds.\n")
-        print("| who | policy in the loop | bare `mj_step` in threads, same controls | share of bare speed | "
-              "steps per second |\n|---|---|---|---|---|")
+                                  repetitions=page.turns(30), warm_up=1)
+        table = page.table("Sampling the half cheetah", f"{lengths.sum():,} steps of {envs.num_envs} copies on "
+                           f"{envs.num_threads} cores; milliseconds. Bare: `mj_step` in threads, the same controls.",
+                           ["who", "policy in the loop", "bare", "share of bare speed", "steps per second"])
         for who, times in zip((f"one process, {envs.num_threads} threads", "two processes"), in_loop):
-            print(f"| {who} | {spread(times)} | {spread(alone)} | {np.median(alone / times):.0%} | "
-                  f"{lengths.sum() / np.median(times):,.0f} |")
-        print()
+            table.row(who, Times(times), Times(alone), Ratio(alone, times), f"{lengths.sum() / np.median(times):,.0f}")
 
 
 def start_states(share):

@@ -6,8 +6,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import floors
+from benchmarks.page import Times
 from benchmarks.systems import start
-from benchmarks.timing import in_turn, spread
+from benchmarks.timing import in_turn
 from minorml.meta import Batch
 from minorml.parallel.adaptation import adapt_group, groups, outer_all
 from minorml.policy import GaussianPolicy
@@ -24,7 +25,7 @@ def check_second_order(policy, theta, batch, A, v, h=1e-5):
     np.testing.assert_allclose(Hv, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
-def print_second_order(name, policy, rows, dtype, repetitions=30):
+def second_order(table, name, policy, rows, dtype, repetitions):
     """Gradient and H v of a surrogate loss; ratios of times, and of the FLOPs of products."""
     rng = np.random.default_rng(0)
     s, a, A, v = (rng.normal(size=shape).astype(dtype) for shape in (
@@ -39,7 +40,7 @@ def print_second_order(name, policy, rows, dtype, repetitions=30):
     first, second = floors.forward(n) + floors.vjp(n), floors.jvp(n) + floors.vjp_tangent(n)
     counts = [floors.flops(products, rows) for products in (first, second, first + second)]
     ratios = [f"{np.median(times[i] / times[0]):.2f} ({counts[i] / counts[0]:.2f})" for i in (1, 2)]
-    print(f"| {name}, {rows:,} rows, {dtype} | " + " | ".join([*map(spread, times), *ratios]) + " |")
+    table.row(f"{name}, {rows:,} rows, {dtype}", *map(Times, times), *ratios)
 
 
 def meta_gradient(rows=1000, tasks=1, width=50):
@@ -69,31 +70,29 @@ def slope(sizes, times):
     return np.polyfit(np.log(sizes), np.log(times), 1)[0]
 
 
-def print_growth(what, sizes, **others):
+def growth(table, what, sizes, **others):
     """One row: the time of the meta-gradient as one of its sizes grows and the others stay."""
     calls = [meta_gradient(**{what: size}, **others) for size in sizes]
     times = np.median(in_turn(*calls, repetitions=5, warm_up=1), axis=1)
     fixed = ", ".join(f"{name} {value:,}" for name, value in others.items())
     half = len(sizes) // 2
-    print(f"| {what} ({fixed}) | " + ", ".join(f"{size:,}: {1e3 * t:.3g}" for size, t in zip(sizes, times))
-          + f" | {slope(sizes, times):.2f} | {slope(sizes[half:], times[half:]):.2f} |")
+    table.row(f"{what} ({fixed})", ", ".join(f"{size:,}: {1e3 * t:.3g}" for size, t in zip(sizes, times)),
+              f"{slope(sizes, times):.2f}", f"{slope(sizes[half:], times[half:]):.2f}")
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def main():
-    print("### Second order over first\n")
-    print("The gradient g of a surrogate loss; its Hessian-vector product H v where g has left its layers, as in the "
-          "meta-gradient; and both from nothing. One thread, milliseconds, in turn; in brackets, the ratio of the "
-          "FLOPs of their matrix products.\n")
-    print("| | g | H v after g | both | H v / g | both / g |\n|---|---|---|---|---|---|")
+def main(page):
+    table = page.table("Second order over first", "The gradient g of a surrogate loss; its Hessian-vector product H v "
+                       "where g has left its layers, as in the meta-gradient; and both from nothing. One thread, "
+                       "milliseconds, in turn; in brackets, the ratio of the FLOPs of their matrix products.",
+                       ["", "g", "H v after g", "both", "H v / g", "both / g"])
     for dtype in "float32", "float64":
-        print_second_order("point", GaussianPolicy(2, 2), 250, dtype)
-        print_second_order("cart-pole", GaussianPolicy(4, 1), 12_500, dtype)
-    print("\n### Growth of the meta-gradient\n")
-    print("NoRML on random transitions of cart-pole's shape, one thread, float32; medians of milliseconds, all sizes "
-          "in turn. The exponent k of time ~ size^k is fitted to all sizes, and to the larger half.\n")
-    print("| what grows | size: time | exponent | of the larger half |\n|---|---|---|---|")
-    print_growth("rows", [100, 316, 1000, 3162, 10_000, 31_623, 100_000], tasks=1, width=50)
-    print_growth("tasks", [1, 3, 10, 32, 100, 316, 1000], rows=100, width=50)
-    print_growth("width", [8, 16, 32, 64, 128, 256, 512], rows=1000, tasks=1)
-    print()
+        second_order(table, "point", GaussianPolicy(2, 2), 250, dtype, page.turns(30))
+        second_order(table, "cart-pole", GaussianPolicy(4, 1), 12_500, dtype, page.turns(30))
+    table = page.table("Growth of the meta-gradient", "NoRML on random transitions of cart-pole's shape, one thread, "
+                       "float32; medians of milliseconds, all sizes in turn. The exponent k of time ~ size^k is fitted "
+                       "to all sizes, and to the larger half.",
+                       ["what grows", "size: time", "exponent", "of the larger half"])
+    growth(table, "rows", [100, 316, 1000, 3162, 10_000, 31_623, 100_000], tasks=1, width=50)
+    growth(table, "tasks", [1, 3, 10, 32, 100, 316, 1000], rows=100, width=50)
+    growth(table, "width", [8, 16, 32, 64, 128, 256, 512], rows=1000, tasks=1)

@@ -8,14 +8,15 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from benchmarks.page import Ratio, Times
 from benchmarks.systems import balancing, start
-from benchmarks.timing import in_turn, spread
+from benchmarks.timing import in_turn
 from minorml.experiments.train import iterate
 from minorml.parallel.workers import WorkerPool
 from minorml.rl.presets import preset
 
 
-def speed_up(name, problem, state, repetitions):
+def speed_up(table, name, problem, state, repetitions):
     """One row: an iteration by one process of ours, against two processes and against two threads, in turn."""
     with (WorkerPool(problem.config, workers=1) as one, WorkerPool(problem.config, workers=2) as processes,
           ThreadPoolExecutor(2) as pool, WorkerPool(problem.config, executor=pool) as threads):
@@ -23,11 +24,10 @@ def speed_up(name, problem, state, repetitions):
         thetas = [call()[0].meta.theta for call in calls]
         np.testing.assert_array_equal(thetas[1:], thetas[:1] * 2)  # the same numbers first
         alone, *shared = in_turn(*calls, repetitions=repetitions, warm_up=1)
-    cells = [cell for times in shared for cell in (spread(times), f"{np.median(alone / times):.2f}")]
-    print(f"| {name} | {spread(alone)} | {' | '.join(cells)} |")
+    table.row(name, Times(alone), *(cell for times in shared for cell in (Times(times), Ratio(alone, times))))
 
 
-def overhead(problem, state, repetitions=30):
+def overhead(table, problem, state, repetitions):
     """An iteration of the point agent by everyone who could do it, against doing it here."""
     def executors(stack):
         yield "2 threads", dict(executor=stack.enter_context(ThreadPoolExecutor(2)), workers=2)
@@ -45,7 +45,7 @@ def overhead(problem, state, repetitions=30):
             with WorkerPool(problem.config, **who) as team:
                 a, b = in_turn(lambda: iterate(problem, here, state), lambda: iterate(problem, team, state),
                                repetitions=repetitions)
-            print(f"| {name} | {spread(a)} | {spread(b)} | {1e3 * np.median(b - a):+.1f} |")
+            table.row(name, Times(a), Times(b), f"{1e3 * np.median(b - a):+.1f}")
 
 
 class Instant(Executor):
@@ -79,20 +79,19 @@ def coordinate(problem, state, workers):
     return (time.perf_counter() - begun) / repetitions, instant.bytes / repetitions
 
 
-def main():
+def main(page):
     cartpole = balancing()
     cheetah = start(dataclasses.replace(preset("cheetah/norml"), num_trajectories=20, horizon=200))
-    print("### Two workers over one\n\nMilliseconds per outer iteration, in turn.\n")
-    print("| system | one process | two processes | speed-up | two threads | speed-up |\n|---|---|---|---|---|---|")
-    speed_up("cart-pole, 500 steps", *cartpole, repetitions=10)
-    speed_up("half cheetah, 20 trajectories of 200 steps", *cheetah, repetitions=5)
-    print("\n### What each kind of worker costs on the point agent\n\nMilliseconds per outer iteration, in turn.\n")
-    print("| who | here | they | difference |\n|---|---|---|---|")
-    overhead(*start(preset("point/norml")))
-    print("\n### Coordinating many workers\n\nCart-pole; one task for each worker, which answers at once; messages "
-          "packed and unpacked.\n")
-    print("| workers | MB per iteration | coordinator, ms per iteration |\n|---|---|---|")
+    table = page.table("Two workers over one", "Milliseconds per outer iteration, in turn.",
+                       ["system", "one process", "two processes", "speed-up", "two threads", "speed-up by them"])
+    speed_up(table, "cart-pole, 500 steps", *cartpole, repetitions=page.turns(10))
+    speed_up(table, "half cheetah, 20 trajectories of 200 steps", *cheetah, repetitions=page.turns(5))
+    table = page.table("What each kind of worker costs on the point agent",
+                       "Milliseconds per outer iteration, in turn.", ["who", "here", "they", "difference"])
+    overhead(table, *start(preset("point/norml")), repetitions=page.turns(30))
+    table = page.table("Coordinating many workers", "Cart-pole; one task for each worker, which answers at once; "
+                       "messages packed and unpacked.",
+                       ["workers", "MB per iteration", "coordinator, ms per iteration"])
     for workers in (1, 10, 100, 1000):
         seconds, size = coordinate(*cartpole, workers)
-        print(f"| {workers} | {size / 1e6:.2f} | {1e3 * seconds:.1f} |")
-    print()
+        table.row(workers, f"{size / 1e6:.2f}", f"{1e3 * seconds:.1f}")

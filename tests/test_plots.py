@@ -7,7 +7,7 @@ import pytest
 from test_finetune import untrained
 
 import minorml
-from minorml.experiments import plots
+from minorml.experiments import plots, published
 from minorml.policy import GaussianPolicy
 from minorml.runs.directory import Run
 
@@ -30,9 +30,9 @@ def test_groups_differ_in_nothing_but_the_seed(tmp_path):
 
 
 def test_trailing_mean():
-    np.testing.assert_allclose(plots.trailing_mean([3.0, 5.0, 1.0, 9.0], 2), [3, 4, 3, 5])
-    np.testing.assert_allclose(plots.trailing_mean([3.0, 5.0], 9), [3, 4])
-    np.testing.assert_array_equal(plots.trailing_mean([3.0, 5.0], 1), [3, 5])
+    np.testing.assert_allclose(published.trailing_mean([3.0, 5.0, 1.0, 9.0], 2), [3, 4, 3, 5])
+    np.testing.assert_allclose(published.trailing_mean([3.0, 5.0], 9), [3, 4])
+    np.testing.assert_array_equal(published.trailing_mean([3.0, 5.0], 1), [3, 5])
 
 
 def test_learning_curves_of_runs_that_ended_early_or_have_not_begun(tmp_path):

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -14,12 +15,14 @@ from test_train import small
 import minorml
 from minorml.__main__ import main, parser
 from minorml.commands.training import configuration
+from minorml.experiments import published
 from minorml.experiments.report import find, report
 from minorml.experiments.reproduction import commands
 from minorml.rl.presets import preset
 from minorml.runs.checkpoints import write_atomically
 from minorml.runs.directory import Run, RunError
 
+ROOT = Path(__file__).parents[1]
 pytest.importorskip("matplotlib", reason="optional extra `plot`")
 
 
@@ -173,3 +176,45 @@ def test_a_run_whose_environment_is_not_here(tmp_path):
     text = report([tmp_path / "run"], tmp_path / "page", tasks=2, repetitions=1, progress=False).read_text()
     assert "# Results: Robot-v0" in text and "](Robot-v0-learning.png)" in text
     assert "not evaluated: env: cannot make 'my:Robot-v0'" in text
+
+
+PAPER = """# read off a figure
+system,method,trajectories,return
+point,norml,0,-12
+point,norml,60,-6
+point,maml,60,-1
+cartpole,norml,10,500
+"""
+
+
+def test_published_curves_stand_beside_ours(tmp_path):
+    minorml.train(small(iterations=4, num_tasks=2, num_trajectories=5), out=tmp_path / "run", progress=False)
+    (tmp_path / "paper.csv").write_text(PAPER)
+    page = report([tmp_path / "run"], tmp_path / "page", 2, 1, progress=False, curves=tmp_path / "paper.csv")
+    rows = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    assert "| trajectories | 12 | 24 | 36 | 48 | 60 |" in rows  # an iteration has 20
+    theirs, ours = (next(row for row in rows if row.startswith(f"| {name} |") and row.count("|") == 7)
+                    for name in ("the paper's norml", "point/norml"))
+    assert theirs == "| the paper's norml | −10.80 | −9.60 | −8.40 | −7.20 | −6.00 |"
+    returns = [row["post_return"] for row in Run(tmp_path / "run").metrics()]
+    assert [float(x.replace("−", "-")) for x in ours.split("|")[2:-1]] == pytest.approx(
+        [returns[n] for n in (0, 1, 1, 2, 2)], abs=0.005)
+    assert any("the paper's maml" in row for row in rows) and "--curves" in page.read_text()
+    assert "Dashed: the paper's curves" in page.read_text()
+
+
+@pytest.mark.parametrize("text", ["system,method\npoint,norml\n",
+                                  "system,method,trajectories,return\npoint,norml,x,1\n"])
+def test_curves_that_cannot_be_read_are_an_error(text, tmp_path):
+    (tmp_path / "paper.csv").write_text(text)
+    with pytest.raises(ValueError, match="paper.csv: expected lines of system,method,trajectories,return"):
+        published.read(tmp_path / "paper.csv", "point")
+
+
+def test_the_papers_curves_are_whole():
+    curves = {system: published.read(ROOT / "results" / "paper.csv", system)
+              for system in ("point", "point-sparse", "cartpole", "cheetah")}
+    assert [len(found) for found in curves.values()] == [4, 4, 5, 5]
+    ends = {curve.method: curve.returns[-1] for curve in curves["point"]}
+    assert ends["norml"] == max(ends.values()) > -0.2
+    assert all((np.diff(curve.trajectories) > 0).all() for found in curves.values() for curve in found)

@@ -35,6 +35,8 @@ def add(verbs):
     v.add_argument("--tasks", type=positive, default=16, help="held-out tasks on the grid (default 16)")
     v.add_argument("--repetitions", type=positive, default=5, help="independent repetitions (default 5)")
     v.add_argument("--seed", type=not_negative, default=0, help="of the evaluation (default 0)")
+    v.add_argument("--curves", type=Path, metavar="FILE", help="published curves to compare with: a CSV file of "
+                   "system,method,trajectories,return, such as results/paper.csv")
     v.set_defaults(run=run_report)
 
 
@@ -61,4 +63,4 @@ def run_video(args):
 
 
 def run_report(args):
-    print(report(args.folders, args.out, args.tasks, args.repetitions, args.seed))
+    print(report(args.folders, args.out, args.tasks, args.repetitions, args.seed, curves=args.curves))

@@ -12,6 +12,7 @@ from ..rl.presets import labels
 from ..rl.streams import EVALUATE, stream
 from ..rl.tasks import describe, grid_tasks
 from .finetune import finetune, on_tasks
+from .published import smoothed, trajectories
 from .statistics import bootstrap_interval, interquartile_mean
 
 
@@ -33,42 +34,44 @@ def groups(runs):
     return found
 
 
-def learning_curves(runs, path):
-    """Return over environment steps: before adaptation on the left, after it on the right.
+def learning_curves(runs, path, curves=()):
+    """Return before adaptation and after it over trajectories, and after it over environment steps.
 
     A thin line for each run, each point of it a mean over the fiftieth of the run that ends there: an iteration's
     return depends on the few tasks that it drew. Runs that differ in nothing but the seed are a group: their
     interquartile mean, and from two on its 95 % bootstrap band, as far as the shortest of them goes.
+
+    curves : `Published` ones, drawn dashed in the colour of the first group of the method
     """
     plt = pyplot()
-    figure, panels = plt.subplots(1, 2, figsize=(11, 5), sharex=True, sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(15, 5), sharey=True, layout="constrained")
+    what = [("pre_return", "trajectories"), ("post_return", "trajectories"), ("post_return", "environment steps")]
+    colors = {}
     for color, (label, seeds) in zip(plt.rcParams["axes.prop_cycle"].by_key()["color"] * 9, groups(runs).items()):
         metrics = [rows for rows in (run.metrics() for run in seeds) if rows]
         if not metrics:
             continue
+        colors.setdefault(seeds[0].config.method, color)
         length = min(map(len, metrics))
-        steps = np.mean([[row["env_steps"] for row in rows[:length]] for rows in metrics], axis=0)
-        for axes, key in zip(panels, ("pre_return", "post_return")):
-            smooth = [trailing_mean([row[key] for row in rows], 1 + len(rows) // 50) for rows in metrics]
-            for rows, y in zip(metrics, smooth):
-                axes.plot([row["env_steps"] for row in rows], y, color=color, lw=0.5, alpha=0.5)
-            curves = np.array([y[:length] for y in smooth])
-            axes.fill_between(steps, *bootstrap_interval(interquartile_mean, curves, resamples=1000), color=color,
+        for axes, (key, unit) in zip(panels, what):
+            xs = [trajectories(rows) if unit == "trajectories" else [row["env_steps"] for row in rows]
+                  for rows in metrics]
+            smooth = [smoothed(rows, key) for rows in metrics]
+            for x, y in zip(xs, smooth):
+                axes.plot(x, y, color=color, lw=0.5, alpha=0.5)
+            x, ys = np.mean([x[:length] for x in xs], axis=0), np.array([y[:length] for y in smooth])
+            axes.fill_between(x, *bootstrap_interval(interquartile_mean, ys, resamples=1000), color=color,
                               alpha=0.25, lw=0)
-            axes.plot(steps, interquartile_mean(curves), color=color, lw=1.5,
+            axes.plot(x, interquartile_mean(ys), color=color, lw=1.5,
                       label=f"{label} ({len(metrics)} seed{'s' * (len(metrics) > 1)})")
-    for axes, when in zip(panels, ("before", "after")):
-        axes.set(xlabel="environment steps", ylabel=f"return {when} adaptation")
+    for curve in curves:
+        panels[1].plot(curve.trajectories, curve.returns, "--", color=colors.get(curve.method, "gray"), lw=1.2,
+                       label=f"the paper's {curve.method}")
+    for axes, (key, unit) in zip(panels, what):
+        axes.set(xlabel=unit, ylabel=f"return {'before' if key == 'pre_return' else 'after'} adaptation")
         axes.grid(lw=0.3)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
     return _save(figure, path)
-
-
-def trailing_mean(values, window):
-    """For each of `values` (N,) the mean of it and those before it, `window` of them at most."""
-    sums, end = np.cumsum([0.0, *values]), np.arange(1, len(values) + 1)
-    start = np.maximum(end - window, 0)
-    return (sums[end] - sums[start]) / (end - start)
 
 
 def is_point(config):

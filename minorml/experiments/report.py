@@ -23,10 +23,11 @@ from ..runs.checkpoints import write_atomically
 from ..runs.directory import Run, RunError
 from ..runs.machine import commit
 from ..runs.progress import Progress
-from . import plots
+from . import plots, published
 from .finetune import evaluate
 from .reproduction import commands, made_with
-from .statistics import bootstrap_interval, interquartile_mean, last_returns, probability_of_improvement
+from .statistics import last_returns, probability_of_improvement
+from .tables import duration, interval, number, numbers, table, with_interval
 from .trained import Trained, load
 
 CURVE = {"iteration": "d", "env_steps": "d", "seconds": ".2f", "pre_return": ".5g", "post_return": ".5g"}
@@ -52,7 +53,7 @@ class Outcome(NamedTuple):
         return {"before": before, "after": after, **means}
 
 
-def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True):
+def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True, curves=None):
     """Write the page and its files into a folder.
 
     Parameters
@@ -60,6 +61,7 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True):
     folders : directories of runs, or of sweeps
     out : the folder to write to
     tasks, repetitions, seed : of the evaluation on held-out tasks, as for `evaluate`
+    curves : a CSV file of published curves (system,method,trajectories,return) to compare with, or None
 
     Returns
     -------
@@ -78,7 +80,7 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True):
         raise RunError(f"{out}: holds a run, whose evaluation.csv would be written over; choose another --out")
     outcomes = _outcomes(find(folders), tasks, repetitions, seed, progress)
     command = ["minorml", "report", *map(str, folders), "--out", str(out), "--tasks", str(tasks), "--repetitions",
-               str(repetitions), "--seed", str(seed)]
+               str(repetitions), "--seed", str(seed), *(["--curves", str(curves)] if curves else [])]
     origin = _origin(outcomes, command)  # before a file is written: the page may lie in the checkout
     _write_curves(out, [one for one in outcomes if one.metrics])
     _write_evaluation(out, outcomes)
@@ -89,8 +91,9 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True):
     page = [f"# Results: {', '.join(environments)}", *origin, *_summary(groups, tasks, repetitions)]
     for env in environments:
         alike = {label: ones for label, ones in groups.items() if label.partition("/")[0] == env}
-        page += [*_learning(env, [one.run for ones in alike.values() for one in ones if one.metrics], out),
-                 *_improvement(env, alike)]
+        theirs = published.read(curves, env.removesuffix("-published")) if curves else []
+        page += [*_learning(env, [one.run for ones in alike.values() for one in ones if one.metrics], out, theirs),
+                 *_beside(theirs, alike), *_improvement(env, alike)]
         if plots.is_point(next(iter(alike.values()))[0].run.config):
             page += _point(env, alike, out, tasks, seed)
     write_atomically(out / "README.md", ("\n\n".join([*page, *_every_seed(groups)]) + "\n").encode())
@@ -209,45 +212,63 @@ def _summary(groups, tasks, repetitions):
     for label, ones in groups.items():
         ended_early = sum(len(one.metrics) < one.run.config.iterations for one in ones)
         seeds = f"{len(ones)}" + f", {ended_early} not finished" * (ended_early > 0)
-        rows.append([label, seeds, *(_interval([one.scores[name] for one in ones]) for name in names)])
-    return ["## Returns", text, _table(["", "seeds", *names.values()], rows)]
+        rows.append([label, seeds, *(interval([one.scores[name] for one in ones]) for name in names)])
+    return ["## Returns", text, table(["", "seeds", *names.values()], rows)]
 
 
-def _learning(env, runs, out):
+def _learning(env, runs, out, curves):
     if not runs:
         return []
-    plots.learning_curves(runs, out / f"{env}-learning.png")
-    return [f"## Learning: {env}", f"![Return over environment steps]({env}-learning.png)",
+    plots.learning_curves(runs, out / f"{env}-learning.png", curves)
+    return [f"## Learning: {env}", f"![Return over trajectories and environment steps]({env}-learning.png)",
             "Each point is the mean over the fiftieth of the run that ends there. Thin lines are seeds. The thick line "
-            "is their interquartile mean, with its 95 % bootstrap band; it ends with the shortest run."]
+            "is their interquartile mean, with its 95 % bootstrap band; it ends with the shortest run."
+            + " Dashed: the paper's curves, return after adaptation." * bool(curves)]
+
+
+def _beside(curves, groups):
+    """Ours and the paper's returns after adaptation at the same numbers of trajectories."""
+    if not curves:
+        return []
+    where, rows = published.places(curves), []
+    for curve in curves:
+        rows.append([f"the paper's {curve.method}",
+                     *map(number, np.interp(where, curve.trajectories, curve.returns, right=np.nan))])
+        for label, ones in groups.items():
+            reached = [published.returns_at(one.metrics, where) for one in ones
+                       if one.metrics and one.run.config.method == curve.method]
+            if reached:
+                rows.append([label, *map(interval, np.transpose(reached))])
+    return ["The return after adaptation when so many trajectories have been sampled:",
+            table(["trajectories", *(f"{count:,.0f}" for count in where)], rows)]
 
 
 def _improvement(env, groups):
     """P(row better than column), by the return of training after adaptation."""
-    finals = {label: _numbers([one.scores["after"] for one in ones]) for label, ones in groups.items()}
+    finals = {label: numbers([one.scores["after"] for one in ones]) for label, ones in groups.items()}
     finals = {label: scores for label, scores in finals.items() if len(scores)}
     if len(finals) < 2:
         return []
-    rows = [[label, *("" if other == label else _with_interval(probability_of_improvement, x, y)
+    rows = [[label, *("" if other == label else with_interval(probability_of_improvement, x, y)
                       for other, y in finals.items())] for label, x in finals.items()]
     return [f"## Probability of improvement: {env}",
             "The probability that a seed of the row ends above a seed of the column (training return, after "
             "adaptation).",
-            _table(["", *finals], rows)]
+            table(["", *finals], rows)]
 
 
 def _every_seed(groups):
     names = ["before", "after", *STAGES]
     rows = [[one.label, str(one.run.config.seed), str(len(one.metrics)),
-             _duration(one.metrics[-1]["seconds"]) if one.metrics else "",
-             *(_number(one.scores[name]) for name in names), one.problem] for ones in groups.values() for one in ones]
-    return ["## Every seed", _table(["", "seed", "iterations", "wall time", "training, before", "after",
+             duration(one.metrics[-1]["seconds"]) if one.metrics else "",
+             *(number(one.scores[name]) for name in names), one.problem] for ones in groups.values() for one in ones]
+    return ["## Every seed", table(["", "seed", "iterations", "wall time", "training, before", "after",
                                      *(name.replace("_", ", ") for name in STAGES), ""], rows)]
 
 
 def _point(env, groups, out, tasks, seed):
     """What is told of the point agent alone."""
-    rows, table = [], []
+    rows, cells = [], []
     for label, ones in groups.items():
         spreads = {}  # stage → (seeds, 4)
         for one in [one for one in ones if one.held_out]:
@@ -256,7 +277,7 @@ def _point(env, groups, out, tasks, seed):
                 means = np.mean([spread for _, spread in performed], axis=0)
                 spreads.setdefault(stage, []).append(means)
                 rows.append([label, one.run.config.seed, stage, *map(_cell, means)])
-        table += [[label, stage, str(len(x)), *(_interval(column) for column in np.transpose(x))]
+        cells += [[label, stage, str(len(x)), *(interval(column) for column in np.transpose(x))]
                   for stage, x in spreads.items()]
     if not rows:
         return []
@@ -265,7 +286,7 @@ def _point(env, groups, out, tasks, seed):
             "How much the rollouts of one policy on one task differ: the standard deviation of their returns and of "
             f"their last positions (√E‖p − E p‖²), and the σ of the policy's actions. Means over {tasks} held-out "
             "tasks, then interquartile means over seeds with 95 % intervals.",
-            _table(["", "policy", "seeds", "return", "deviation of the return", "of the last position", "σ"], table)]
+            table(["", "policy", "seeds", "return", "deviation of the return", "of the last position", "σ"], cells)]
     shown = {}  # the first complete run of each
     for one in [one for ones in groups.values() for one in ones if one.held_out and not one.problem]:
         shown.setdefault(one.run.config.method, one)
@@ -282,31 +303,3 @@ def _point(env, groups, out, tasks, seed):
                  "the action. The adaptation step makes an action likelier where A_ψ is negative. The lower row shows "
                  "where the mean action takes the point, before and after adaptation."]
     return page
-
-
-def _numbers(scores):
-    scores = np.asarray(scores, float)
-    return scores[np.isfinite(scores)]
-
-
-def _interval(scores):
-    """`−0.65 (−0.67 to −0.63)`: the interquartile mean and its interval, of the scores that there are."""
-    scores = _numbers(scores)
-    return _with_interval(interquartile_mean, scores) if len(scores) else ""
-
-
-def _with_interval(statistic, *samples):
-    low, high = bootstrap_interval(statistic, *samples)
-    return _number(statistic(*samples)) + (f" ({_number(low)} to {_number(high)})" if np.isfinite(low) else "")
-
-
-def _number(value):
-    return f"{value:.2f}".replace("-", "−") if np.isfinite(value) else ""
-
-
-def _duration(seconds):
-    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
-
-
-def _table(header, rows):
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
