@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME …]`: all benchmarks, or those named, as one Markdown page on stdout.
 
-    python -m benchmarks --quick                       against JAX and PyTorch where they are installed, in two minutes
+    python -m benchmarks --quick                       the main rows against JAX, in two minutes
     python -m benchmarks --json now.json               keep what is measured, too
     python -m benchmarks --quick --compare now.json    … and compare it with what an earlier run or another commit gave
     python -m benchmarks --page a.json b.json          no measurement: one page of those kept, by processor
@@ -9,6 +9,7 @@
 import argparse
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import act, floors, gradcheck, kernels, memory, peers, phases, sampling, scaling, workers
@@ -37,6 +38,8 @@ def main(arguments=None):
     for path in (given.json, given.plot):
         if path and not Path(path).absolute().parent.is_dir():
             parser.error(f"{path}: its folder does not exist")
+    if given.plot and find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install 'minorml[plot]'")
     try:
         if given.page:
             sys.stdout.write(markdown([load(path) for path in given.page]))

@@ -7,6 +7,7 @@ A cell is a text, or one of
 """
 
 import json
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -73,8 +74,8 @@ class Page:
         return self.tables[-1]
 
     def turns(self, n):
-        """How often calls take turns: n times, or a third of it."""
-        return max(3, n // 3) if self.quick else n
+        """How often calls take turns: n times, or a fifth of it."""
+        return max(3, n // 5) if self.quick else n
 
     def say(self, what):
         """Progress, on stderr."""
@@ -143,9 +144,13 @@ def compare(before, now, show=print):
     for name, values in _measurements(now):
         if name in earlier:
             then = earlier[name]
-            p = mannwhitneyu(then, values).pvalue
             better = (np.median(values) < np.median(then)) == isinstance(values, Times)
-            verdict = "within noise" if p > SURE else "better" if better else "worse"
+            if 2 / math.comb(len(then) + len(values), len(then)) > SURE:
+                verdict = "too few turns to tell"
+            elif mannwhitneyu(then, values).pvalue > SURE:
+                verdict = "within noise"
+            else:
+                verdict = "better" if better else "worse"
             verdicts[verdict] += 1
             show(markdown_row([name, then, values, f"{np.median(values) / np.median(then):.2f}", verdict]))
     show(f"\n{sum(verdicts.values())} measurements of both: "

@@ -85,6 +85,8 @@ def test_measurements_are_kept_compared_and_drawn(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "| JAX: gradient, minorml | " in told and "| 0.50 | better |" in told  # half the time
     assert "theirs / ours | 2 | 1.5 | 0.75 | worse |" in told and "OPENBLAS_CORETYPE=Haswell" in told
+    compare(before, page_of(0.5 * seconds[:1], {"gradient": 1.5}))
+    assert "too few turns to tell" in capsys.readouterr().out
     draw(page_of(seconds, {"gradient": 2.0, "rollout": 0.7}), tmp_path / "ratios.png")
     assert (tmp_path / "ratios.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="no ratio"):
