@@ -27,7 +27,7 @@ def main(arguments=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}; default: all")
     parser.add_argument("--quick", action="store_true", help="fewer turns; without names: `peers` alone")
-    parser.add_argument("--json", metavar="FILE", help="keep the measurements here")
+    parser.add_argument("--json", metavar="FILE", help="keep the measurements here, beside those there already")
     parser.add_argument("--compare", metavar="FILE", help="kept measurements to compare these with")
     parser.add_argument("--plot", metavar="FILE", help="draw the ratios to peers here (.png, .svg, .pdf)")
     parser.add_argument("--page", nargs="+", metavar="FILE", help="print kept measurements as one page")
@@ -45,6 +45,8 @@ def main(arguments=None):
             sys.stdout.write(markdown([load(path) for path in given.page]))
             return
         before = load(given.compare) if given.compare else None
+        if given.json and Path(given.json).exists():
+            load(given.json)
     except ValueError as error:
         parser.error(str(error))
     page = Page(facts(), given.quick)

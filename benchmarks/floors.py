@@ -93,9 +93,11 @@ def dots_repeated(x, dz, sums, times):
 def our_tiles(kind, n, m, dtype):
     """The same product on one block, its rows side by side: times ↦ None, and how many rows that are."""
     x, dz, W = (np.ones(shape, dtype) for shape in ((n, MOST_ROWS), (m, MOST_ROWS), n * m))
+    sums = empty_lanes(n * m, dtype)
+    sums[:] = 0
     return {"up": lambda times: products_repeated(W, 1, m, n, x, dz, times),
             "down": lambda times: products_repeated(W, m, 1, m, dz, x, times),
-            "across": lambda times: dots_repeated(x, dz, empty_lanes(n * m, dtype), times)}[kind]
+            "across": lambda times: dots_repeated(x, dz, sums, times)}[kind]
 
 
 def blas_repeated(A, B, C, times):
@@ -110,7 +112,7 @@ def fuse_repeatedly(typing_context, numbers, times):
         code = _Vectors(context, builder, signature, args)
         data, times = code.args
         factor = code.load(data, 0)
-        places = [code.vector(data, lane) for lane in [0] * 24]
+        places = [code.vector(data, n * code.lanes) for n in range(24)]  # all different, or they are merged
         code.add_products(places, ir.Constant(ir.IntType(64), 0), times, 1, lambda k: [factor] * 24, lambda k: [factor])
         return context.get_dummy_value()
 
@@ -124,10 +126,10 @@ def fuse(numbers, times):
 
 def peak(dtype, times=2_000_000):
     """GFLOP/s of one core when it does nothing but fused products and sums in registers."""
-    numbers = aligned((VECTOR_BYTES // np.dtype(dtype).itemsize,), dtype)
-    numbers[:] = 0.5
+    numbers = aligned((24 * VECTOR_BYTES // np.dtype(dtype).itemsize,), dtype)
+    numbers[:] = np.random.default_rng(0).uniform(0.1, 0.9, len(numbers))
     taken, = in_turn(lambda: fuse(numbers, times), repetitions=5)
-    return 2e-9 * 24 * len(numbers) * times / np.min(taken)
+    return 2e-9 * len(numbers) * times / np.min(taken)
 
 
 def products_of_a_layer(table, repetitions, n=50, m=50):

@@ -13,7 +13,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import mannwhitneyu
 
 from benchmarks.timing import spread
 
@@ -40,14 +39,16 @@ class Ratio(np.ndarray):
         return f"{np.median(self):.2g}" if np.median(self) < 9.95 else f"{np.median(self):.0f}"
 
 
+NOTES = Path(__file__).with_name("notes.md")
 KINDS = {"times": Times, "ratio": Ratio}
 
 
 class Table:
     """Rows under one title. `row` shows a row as Markdown on stdout, where the page has a reader."""
 
-    def __init__(self, title, text, columns, show=print):
-        self.title, self.text, self.columns, self.rows, self._show = title, text, list(columns), [], show
+    def __init__(self, title, text, columns, commit, show=print):
+        self.title, self.text, self.columns, self.rows, self.commit = title, text, list(columns), [], commit
+        self._show = show
         show(f"### {title}\n" + (f"\n{text}\n" if text else ""))
         show(markdown_row(columns) + "\n|" + "---|" * len(columns))
 
@@ -67,10 +68,10 @@ class Page:
     def __init__(self, facts, quick=False, show=print):
         self.facts, self.quick, self.tables, self._show = facts, quick, [], show
 
-    def table(self, title, text, columns):
+    def table(self, title, text, columns, commit=None):
         if self.tables:
             self._show("")
-        self.tables.append(Table(title, text, columns, self._show))
+        self.tables.append(Table(title, text, columns, commit or self.facts.get("commit"), self._show))
         return self.tables[-1]
 
     def turns(self, n):
@@ -82,8 +83,11 @@ class Page:
         print(f"\rbenchmarks: {what:<60.60}", end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
 
     def save(self, path):
-        tables = [{"title": table.title, "text": table.text, "columns": table.columns,
-                   "rows": [list(map(_to_json, row)) for row in table.rows]} for table in self.tables]
+        """Keep this page. Tables that are there already, and were not measured anew, stay."""
+        now = {table.title: table for table in self.tables}
+        before = {table.title: table for table in load(path).tables} if Path(path).exists() else {}
+        tables = [{"title": table.title, "text": table.text, "columns": table.columns, "commit": table.commit,
+                   "rows": [list(map(_to_json, row)) for row in table.rows]} for table in (before | now).values()]
         kept = {"facts": self.facts, "quick": self.quick, "tables": tables}
         Path(path).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
@@ -99,7 +103,7 @@ def load(path, show=lambda text: None):
         kept = json.loads(Path(path).read_text(encoding="utf-8"))
         page = Page(kept["facts"], kept["quick"], show)
         for one in kept["tables"]:
-            table = page.table(one["title"], one["text"], one["columns"])
+            table = page.table(one["title"], one["text"], one["columns"], one.get("commit"))
             for row in one["rows"]:
                 table.row(*map(_from_json, row))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -120,8 +124,9 @@ def markdown_row(cells):
 
 
 def markdown(pages):
-    """One page of all: under each title the tables of every machine that has it."""
-    lines = [f"{i + 1}. {heading(page.facts)}" for i, page in enumerate(pages)] if len(pages) > 1 else [
+    """One page of all: the notes, and under each title the tables of every machine that has it."""
+    lines = [NOTES.read_text(encoding="utf-8"), "## What was measured", ""]
+    lines += [f"{i + 1}. {heading(page.facts)}" for i, page in enumerate(pages)] if len(pages) > 1 else [
         heading(pages[0].facts)]
     titles = dict.fromkeys(table.title for page in pages for table in page.tables)
     for title in titles:
@@ -130,13 +135,16 @@ def markdown(pages):
         for i, table in found:
             if table.text and table is found[0][1]:
                 lines += ["", table.text]
-            lines += ["", *([f"Machine {i + 1}:", ""] if len(pages) > 1 else []), markdown_row(table.columns),
+            where = [f"machine {i + 1}"] if len(pages) > 1 else []
+            when = [] if table.commit == pages[i].facts["commit"] else [f"commit {str(table.commit):.7}"]
+            lines += ["", *([f"({', '.join(where + when)})", ""] if where or when else []), markdown_row(table.columns),
                       "|" + "---|" * len(table.columns), *map(markdown_row, table.rows)]
     return "\n".join(lines) + "\n"
 
 
 def compare(before, now, show=print):
     """Show every measurement that both pages have, and whether it has changed by more than noise."""
+    from scipy.stats import mannwhitneyu  # a quarter of a second to load, which is no part of what is measured
     earlier = dict(_measurements(before))
     show(f"Before: {heading(before.facts)}\nNow: {heading(now.facts)}\n")
     show(markdown_row(["", "before", "now", "now / before", ""]) + "\n|---|---|---|---|---|")
@@ -170,8 +178,11 @@ def draw(page, path):
         low, middle, high = np.percentile(values, [25, 50, 75])
         axes.barh(y, middle - 1, left=1, color="steelblue" if middle >= 1 else "indianred")
         axes.plot([low, high], [y, y], color="black")
-        axes.annotate(f"{middle:.2g}", (max(middle, 1), y), (4, 0), textcoords="offset points", va="center")
+        axes.annotate(f"{middle:.2g}", (max(high, 1), y), (4, 0), textcoords="offset points", va="center")
     axes.set_xscale("log")
+    most = max(np.percentile(values, 75) for _, values in bars)
+    axes.set_xticks(*2 * [[x for x in (0.25, 0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12) if x < 1.2 * most]])
+    axes.minorticks_off()
     axes.set_yticks(range(len(bars)), [name.removesuffix(", theirs / ours") for name, _ in reversed(bars)])
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("their time over ours")

@@ -34,14 +34,16 @@ class Rows(NamedTuple):
 
 
 def network(params, sizes, x):
+    """sizes : the activation of the hidden layers, and the widths of all"""
+    activation, *widths = sizes
     start = 0
-    for i, (n, m) in enumerate(zip(sizes, sizes[1:])):
+    for i, (n, m) in enumerate(zip(widths, widths[1:])):
         W = params[start:start + n * m].reshape(n, m)
         b = params[start + n * m:start + n * m + m]
         start += n * m + m
         x = x @ W + b
-        if i < len(sizes) - 2:
-            x = jnp.tanh(x)
+        if i < len(widths) - 2:
+            x = {"tanh": jnp.tanh, "relu": jax.nn.relu}[activation](x)
     return x
 
 

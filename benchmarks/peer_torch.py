@@ -15,13 +15,14 @@ torch.set_num_threads(os.cpu_count() or 1)
 def network(params, sizes, x):
     """Parameters (P,) or (M, P) of rows (N, n) or (M, N, n)."""
     start = 0
-    for i, (n, m) in enumerate(zip(sizes, sizes[1:])):
+    activation, *widths = sizes
+    for i, (n, m) in enumerate(zip(widths, widths[1:])):
         W = params[..., start:start + n * m].unflatten(-1, (n, m))
         b = params[..., None, start + n * m:start + n * m + m]
         start += n * m + m
         x = x @ W + b
-        if i < len(sizes) - 2:
-            x = torch.tanh(x)
+        if i < len(widths) - 2:
+            x = {"tanh": torch.tanh, "relu": torch.relu}[activation](x)
     return x
 
 

@@ -41,6 +41,11 @@ def teams(config):
         yield {"1 process": here, "2 processes": two}
 
 
+def shape_of(family):
+    """What a peer needs to know of a network: the activation of its hidden layers, and the widths of all."""
+    return (family.mlp.activation.name, *family.mlp.sizes)
+
+
 def fastest(calls, repetitions):
     """The name of the call with the smallest median time."""
     times = in_turn(*calls.values(), repetitions=repetitions)
@@ -81,7 +86,7 @@ def jax_gradient(problem, state, shape):
     pre, post = (peer_jax.Rows(*map(jax.numpy.asarray, (*side[:3], side.log_probs, np.ones_like(side.log_probs),
                                                         side.advantages))) for side in batches(problem, state))
     return lambda: jax.block_until_ready(peer_jax.meta_gradient(
-        meta, pre, post, sizes=problem.policy.mlp.sizes, laf_sizes=problem.laf.mlp.sizes, clip=problem.config.clip,
+        meta, pre, post, sizes=shape_of(problem.policy), laf_sizes=shape_of(problem.laf), clip=problem.config.clip,
         shape=shape))[1]
 
 
@@ -92,7 +97,7 @@ def torch_gradient(problem, state, shape):
     from benchmarks import peer_torch
     meta, pre, post = (type(x)(*map(torch.tensor, x)) for x in (state.meta, *batches(problem, state)))
     return lambda: peer_torch.meta_gradient(
-        meta, pre, post, problem.policy.mlp.sizes, problem.laf.mlp.sizes, problem.config.clip, shape)
+        meta, pre, post, shape_of(problem.policy), shape_of(problem.laf), problem.config.clip, shape)
 
 
 class Peer(NamedTuple):
@@ -141,7 +146,7 @@ def their_iteration(problem, state, shape):
             jax.random.key(0), (M, T, K, U), "uniform" if name == "cartpole" else "zeros", config.dtype)
         return jax.block_until_ready(peer_jax.iteration(
             meta, (zeros, zeros), 0, config.outer_rate, starts, noises, tasks, system=name, shape=shape,
-            sizes=problem.policy.mlp.sizes, laf_sizes=problem.laf.mlp.sizes, discount=config.discount,
+            sizes=shape_of(problem.policy), laf_sizes=shape_of(problem.laf), discount=config.discount,
             clip=config.clip, outer_steps=config.outer_steps, max_gradient_norm=config.max_gradient_norm))
 
     return iteration
@@ -199,7 +204,7 @@ def compare_rollouts(table, name, repetitions):
         def theirs(given=None):
             (starts, *_), (noises, *_) = given or peer_jax.draw(jax.random.key(0), (M, T, K, U), start, config.dtype)
             return jax.block_until_ready(peer_jax.rollouts(
-                peer_jax.jnp.asarray(thetas), starts, noises, tasks, system=name, sizes=problem.policy.mlp.sizes))
+                peer_jax.jnp.asarray(thetas), starts, noises, tasks, system=name, sizes=shape_of(problem.policy)))
 
         def ours():
             return share.problem.rollout(thetas, rngs)

@@ -93,6 +93,18 @@ def test_measurements_are_kept_compared_and_drawn(tmp_path, capsys):
         draw(page_of(seconds, {}), tmp_path / "none.png")
 
 
+def test_tables_that_are_not_measured_anew_stay(tmp_path):
+    page = page_of(np.ones(3), {"gradient": 2.0})
+    page.table("Memory", "", ["MiB"]).row("100")
+    page.save(tmp_path / "kept.json")
+    later = page_of(np.ones(3), {"gradient": 3.0})
+    later.facts["commit"] = later.tables[0].commit = "later"
+    later.save(tmp_path / "kept.json")
+    text = markdown([load(tmp_path / "kept.json")])
+    assert "| 100 |" in text and "(commit c)" in text and text.count("### Against JAX") == 1
+    assert "| scan | 3 |" in text and "Commit later" in text
+
+
 def test_one_page_of_two_processors():
     text = markdown([page_of(np.ones(3), {"gradient": 2.0}), page_of(np.ones(3), {"gradient": 3.0}, "another")])
     assert text.count("### Against JAX") == 1 and text.count("| gradient |") == 2
