@@ -113,6 +113,6 @@ def test_labels_tell_what_differs():
     more = [dataclasses.replace(NORML, outer_steps=5, iterations=9), dataclasses.replace(NORML, hidden=(8, 8)),
             dataclasses.replace(NORML, env="Elsewhere-v0")]
     assert labels(configs + more) == [
-        "point/norml hidden=50,50 iterations=1000 outer_steps=3", "point/maml",
-        "point/norml hidden=50,50 iterations=1000 outer_steps=3", "point/norml hidden=50,50 iterations=9 outer_steps=5",
-        "point/norml hidden=8,8 iterations=1000 outer_steps=3", "Elsewhere-v0/norml"]
+        "point/norml hidden=50,50 iterations=500 outer_steps=20", "point/maml",
+        "point/norml hidden=50,50 iterations=500 outer_steps=20", "point/norml hidden=50,50 iterations=9 outer_steps=5",
+        "point/norml hidden=8,8 iterations=500 outer_steps=20", "Elsewhere-v0/norml"]

@@ -31,12 +31,15 @@ from minorml.runs.directory import Run
 pytestmark = pytest.mark.filterwarnings("ignore")  # of overflows
 
 TASKS = ["task 0 (rotation=+2.798)", "task 1 (rotation=-0.5544)"]
+TANH = ["activation=tanh", "laf_activation=tanh"]  # finite, where its argument is not
 KINDS = {  # settings, the error, what is first not finite
-    "after adaptation": (["inner_rate=1e30"], f"log σ of {TASKS[0]}: expected finite numbers", f"σ of θ_i, {TASKS[0]}"),
+    "after adaptation": ([*TANH, "inner_rate=1e30"], f"log σ of {TASKS[0]}: expected finite numbers",
+                         f"σ of θ_i, {TASKS[0]}"),
     "from the start": (["log_std=200"], f"log σ of {TASKS[0]}: expected finite numbers", "σ, parameters"),
     "gradient": (["method=dr", "inner_rate=0", "log_std=-100", "horizon=1"], "gradient in theta of task 0: not finite",
                  f"log π_θi(a|s), {TASKS[0]}"),  # e^100 is too much for float32, and e^−100 is not
-    "second update": (["outer_rate=1e10", "outer_steps=2"], "loss of task 0: not finite", "σ, parameters"),
+    "second update": ([*TANH, "outer_rate=1e10", "outer_steps=2", "inner_rate=10"], "loss of task 0: not finite",
+                      "σ, parameters"),
     "update": (["outer_rate=1e300"], "theta: not finite after the update", "theta, update"),
 }
 

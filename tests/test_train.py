@@ -46,7 +46,7 @@ def test_initial_state():
     problem = make_problem(small())
     meta = initial_state(problem).meta
     weights, log_std = problem.policy.split(meta.theta)
-    assert (log_std == np.float32(-0.75)).all() and (meta.alpha == 10).all() and (meta.offset == 0).all()
+    assert (log_std == np.float32(-0.75)).all() and (meta.alpha == 3).all() and (meta.offset == 0).all()
     assert 0 < np.abs(weights).max() <= 0.2 and np.abs(meta.psi).max() <= 0.2  # cut at two deviations of 0.1
 
 

@@ -18,9 +18,9 @@ GOAL = (f"goal_angle=uniform:{-math.pi},{math.pi}",)
 BIAS = (f"angle_bias=uniform:{-math.pi / 18},{math.pi / 18}",)
 
 ENVS = "minorml_envs:minorml/"
-# Published: tanh, γ = 0.9, one outer update. With three of them the adapted policy ended at −0.85 and did not correct its
-# way across the direction to the goal. With relu it does; twenty small updates, which PPO's clip holds together, get
-# there within the paper's 500 iterations (250,000 trajectories). Tried for NoRML with up to four seeds each: 5 to 40
+# Published: tanh, γ = 0.9, one outer update. With three of them the adapted policy ended at −0.85 and did not correct
+# its way across the direction to the goal. With relu it does; twenty small updates, which PPO's clip holds together,
+# get there within 500 iterations, as many as the paper has. Tried for NoRML with up to four seeds each: 5 to 40
 # updates, rates of 1e-3 to 4e-3, ε of 0.1 to 0.4, γ of 0.5 to 0.9, α of 3 to 10, tanh in either network.
 POINT = dict(horizon=10, discount=0.7, activation="relu", laf_activation="relu", outer_steps=20, clip=0.15,
              iterations=500)
@@ -50,8 +50,8 @@ ENVIRONMENTS |= {
 
 # environment, method, α, outer rate, log σ, and what else differs from Config's defaults
 ROWS = [
-    # Published: α of 0.02, 0.1, 0.7, 10 and log σ of −3, −3, −3.25, −0.75, in this order. With these the row without the
-    # learned advantage found nothing with one of two seeds, and that without the offset ended in NaN.
+    # Published: α of 0.02, 0.1, 0.7, 10 and log σ of −3, −3, −3.25, −0.75, in this order. With these the row without
+    # the learned advantage found nothing with one of two seeds, and that without the offset ended in NaN.
     ("point", "dr", 0.0, 2e-3, -1.0, {}),
     ("point", "maml", 0.02, 2e-3, -3.0, {}),
     ("point", "norml-no-laf", 0.1, 2e-3, -2.0, {}),
