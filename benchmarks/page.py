@@ -50,7 +50,7 @@ class Table:
         self.title, self.text, self.columns, self.rows, self.commit = title, text, list(columns), [], commit
         self._show = show
         show(f"### {title}\n" + (f"\n{text}\n" if text else ""))
-        show(markdown_row(columns) + "\n|" + "---|" * len(columns))
+        show(markdown_head(columns))
 
     def row(self, *cells):
         assert len(cells) == len(self.columns), (cells, self.columns)
@@ -123,6 +123,10 @@ def markdown_row(cells):
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+def markdown_head(columns):
+    return markdown_row(columns) + "\n|" + "---|" * len(columns)
+
+
 def markdown(pages):
     """One page of all: the notes, and under each title the tables of every machine that has it."""
     lines = [NOTES.read_text(encoding="utf-8"), "## What was measured", ""]
@@ -137,8 +141,8 @@ def markdown(pages):
                 lines += ["", table.text]
             where = [f"machine {i + 1}"] if len(pages) > 1 else []
             when = [] if table.commit == pages[i].facts["commit"] else [f"commit {str(table.commit):.7}"]
-            lines += ["", *([f"({', '.join(where + when)})", ""] if where or when else []), markdown_row(table.columns),
-                      "|" + "---|" * len(table.columns), *map(markdown_row, table.rows)]
+            lines += ["", *([f"({', '.join(where + when)})", ""] if where or when else []),
+                      markdown_head(table.columns), *map(markdown_row, table.rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -147,7 +151,7 @@ def compare(before, now, show=print):
     from scipy.stats import mannwhitneyu  # a quarter of a second to load, which is no part of what is measured
     earlier = dict(_measurements(before))
     show(f"Before: {heading(before.facts)}\nNow: {heading(now.facts)}\n")
-    show(markdown_row(["", "before", "now", "now / before", ""]) + "\n|---|---|---|---|---|")
+    show(markdown_head(["", "before", "now", "now / before", ""]))
     verdicts = Counter()
     for name, values in _measurements(now):
         if name in earlier:

@@ -129,6 +129,14 @@ def compare_gradients(table, peer, name, dtype, repetitions):
     add(table, f"meta-gradient, {name}, {dtype}", b, how, a, shape)
 
 
+START = {"cartpole": "uniform"}  # how `peer_jax.draw` makes first states; the others start at 0
+
+
+def first_tasks(config):
+    """The value of each task of the first iteration, (M,)."""
+    return np.array([value for task in draw_tasks(config, 0) for value in task.values()])
+
+
 def their_iteration(problem, state, shape):
     """What does one whole iteration by JAX, from given starts and noises or its own."""
     import jax
@@ -139,11 +147,11 @@ def their_iteration(problem, state, shape):
     name = "cartpole" if "CartPole" in config.env else "point-sparse" if "Sparse" in config.env else "point"
     meta = peer_jax.Meta(*map(jax.numpy.asarray, state.meta))
     zeros = jax.tree.map(jax.numpy.zeros_like, meta)
-    tasks = np.array([value for task in draw_tasks(config, 0) for value in task.values()])
+    tasks = first_tasks(config)
 
     def iteration(given=None):
         starts, noises = given or peer_jax.draw(
-            jax.random.key(0), (M, T, K, U), "uniform" if name == "cartpole" else "zeros", config.dtype)
+            jax.random.key(0), (M, T, K, U), START.get(name, "zeros"), config.dtype)
         return jax.block_until_ready(peer_jax.iteration(
             meta, (zeros, zeros), 0, config.outer_rate, starts, noises, tasks, system=name, shape=shape,
             sizes=shape_of(problem.policy), laf_sizes=shape_of(problem.laf), discount=config.discount,
@@ -193,8 +201,7 @@ def compare_rollouts(table, name, repetitions):
     problem, state = system(name)
     config = problem.config
     M, T, K, U = config.num_tasks, config.horizon, config.num_trajectories, problem.policy.act_dim
-    tasks = np.array([value for task in draw_tasks(config, 0) for value in task.values()])
-    start = "uniform" if name == "cartpole" else "zeros"
+    tasks, start = first_tasks(config), START.get(name, "zeros")
     thetas = np.stack([state.meta.theta] * M)
     with closing(Share(config, range(M))) as share:
         share.begin(0)

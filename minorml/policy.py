@@ -66,8 +66,12 @@ class GaussianPolicy:
 
         Shapes: θ (M, P), s (M, K, S), standard normal noise (M, K, U) → a (M, K, U), log π (M, K).
         """
+        return self.actions(theta, s, noise), self.noise_log_prob(theta, noise)
+
+    def actions(self, theta: ndarray, s: ndarray, noise: ndarray) -> ndarray:
+        """The actions of `sample` alone."""
         std = np.exp(self.split(theta)[1])[..., None, :]  # (M, 1, U)
-        return self.mean(theta, s) + std * noise, self.noise_log_prob(theta, noise)
+        return self.mean(theta, s) + std * noise
 
     def noise_log_prob(self, theta: ndarray, noise: ndarray) -> ndarray:
         """log π of the actions that `sample` makes of noise: (gaussian.2), where e is the noise itself.

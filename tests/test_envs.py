@@ -239,7 +239,7 @@ def test_pictures(id):
         before = env.render()
     except RuntimeError as error:
         if "OpenGL" in str(error):
-            pytest.skip(str(error))
+            pytest.skip(f"MuJoCo draws with OpenGL, which this machine has not: {error}")
         raise
     assert before.dtype == np.uint8 and before.shape[2] == 3 and min(before.shape[:2]) >= 240
     for _ in range(4):

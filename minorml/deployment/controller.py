@@ -62,7 +62,7 @@ class Policy:
             a = self.family.mean(self.theta, rows)
         else:
             noise = rng.standard_normal((len(rows), self.family.act_dim)).astype(self.theta.dtype)
-            a = self.family.sample(self.theta[None], rows[None], noise[None])[0][0]
+            a = self.family.actions(self.theta[None], rows[None], noise[None])[0]
         return scale_actions(a, self.action_scale, self.action_offset).reshape(*s.shape[:-1], -1)
 
     def save(self, path: str | PathLike) -> None:

@@ -45,7 +45,7 @@ def learning_curves(runs, path, curves=()):
     """
     plt = pyplot()
     figure, panels = plt.subplots(1, 3, figsize=(15, 5), sharey=True, layout="constrained")
-    what = [("pre_return", "trajectories"), ("post_return", "trajectories"), ("post_return", "environment steps")]
+    units = "trajectories", "trajectories", "environment steps"
     colors = {}
     for color, (label, seeds) in zip(plt.rcParams["axes.prop_cycle"].by_key()["color"] * 9, groups(runs).items()):
         metrics = [rows for rows in (run.metrics() for run in seeds) if rows]
@@ -53,22 +53,24 @@ def learning_curves(runs, path, curves=()):
             continue
         colors.setdefault(seeds[0].config.method, color)
         length = min(map(len, metrics))
-        for axes, (key, unit) in zip(panels, what):
-            xs = [trajectories(rows) if unit == "trajectories" else [row["env_steps"] for row in rows]
-                  for rows in metrics]
+        counts = {"trajectories": [trajectories(rows) for rows in metrics],
+                  "environment steps": [[row["env_steps"] for row in rows] for rows in metrics]}
+        for key, shown in (("pre_return", slice(0, 1)), ("post_return", slice(1, 3))):
             smooth = [smoothed(rows, key) for rows in metrics]
-            for x, y in zip(xs, smooth):
-                axes.plot(x, y, color=color, lw=0.5, alpha=0.5)
-            x, ys = np.mean([x[:length] for x in xs], axis=0), np.array([y[:length] for y in smooth])
-            axes.fill_between(x, *bootstrap_interval(interquartile_mean, ys, resamples=1000), color=color,
-                              alpha=0.25, lw=0)
-            axes.plot(x, interquartile_mean(ys), color=color, lw=1.5,
-                      label=f"{label} ({len(metrics)} seed{'s' * (len(metrics) > 1)})")
+            ys = np.array([y[:length] for y in smooth])
+            band = bootstrap_interval(interquartile_mean, ys, resamples=1000)
+            for axes, unit in zip(panels[shown], units[shown]):
+                for x, y in zip(counts[unit], smooth):
+                    axes.plot(x, y, color=color, lw=0.5, alpha=0.5)
+                x = np.mean([x[:length] for x in counts[unit]], axis=0)
+                axes.fill_between(x, *band, color=color, alpha=0.25, lw=0)
+                axes.plot(x, interquartile_mean(ys), color=color, lw=1.5,
+                          label=f"{label} ({len(metrics)} seed{'s' * (len(metrics) > 1)})")
     for curve in curves:
         panels[1].plot(curve.trajectories, curve.returns, "--", color=colors.get(curve.method, "gray"), lw=1.2,
                        label=f"the paper's {curve.method}")
-    for axes, (key, unit) in zip(panels, what):
-        axes.set(xlabel=unit, ylabel=f"return {'before' if key == 'pre_return' else 'after'} adaptation")
+    for axes, unit, when in zip(panels, units, ("before", "after", "after")):
+        axes.set(xlabel=unit, ylabel=f"return {when} adaptation")
         axes.grid(lw=0.3)
     figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
     return _save(figure, path)

@@ -30,7 +30,7 @@ from ..rl.presets import preset
 from ..rl.problem import make_problem
 from ..runs.directory import Run
 from ..runs.failures import Failure, NotFinite
-from ..runs.machine import versions
+from ..runs.machine import releases, versions
 from ..runs.progress import Progress, say
 from .trained import State, Trained, initial_state, problem_with_closed_envs, with_reference
 
@@ -175,7 +175,7 @@ def train(config: Config | str, out: str | PathLike | None = None, *, resume: bo
 def other_workers(pool):
     """What workers have, that have other versions or another processor than this process; said on stderr too."""
     def facts(there):
-        return {"python": there["python"], **there["packages"], "processor": there["processor"]}
+        return {**releases(there), "processor": there["processor"]}
 
     here = versions()
     others = [there for there in pool.on_each_worker(versions) if facts(there) != facts(here)]

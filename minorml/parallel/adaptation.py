@@ -15,11 +15,9 @@ import numpy as np
 from ..meta import Batch, adapt, outer_loss
 from ..rl import threads
 from ..rl.baseline import estimate_advantages, normalise
-from ..rl.threads import in_threads
+from ..rl.threads import FEWEST_ROWS, in_threads
 
-# Tasks of few rows are stacked, up to 4,096 rows. For fewer than 1,000 rows no second thread is used: to wake it takes
-# as long as the work.
-FEWEST_ROWS, MOST_ROWS = 1000, 4096
+MOST_ROWS = 4096  # up to which tasks of few rows are stacked
 
 
 def groups(batches, parts=1):

@@ -167,6 +167,6 @@ def share_outside(problem, theta):
     observations, _ = envs.reset(seed=[0] * envs.num_envs)
     seen = scale_observations(observations[:1], problem.config.obs_scale).astype(theta.dtype)
     noise = np.random.default_rng(0).normal(size=(1, DRAWS, problem.policy.act_dim)).astype(theta.dtype)
-    actions, _ = problem.policy.sample(theta[None], np.repeat(seen[None], DRAWS, axis=1), noise)
+    actions = problem.policy.actions(theta[None], np.repeat(seen[None], DRAWS, axis=1), noise)
     actions = problem.scale_actions(actions[0])
     return np.mean(((actions < space.low) | (actions > space.high)).any(axis=-1))

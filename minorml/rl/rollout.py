@@ -23,9 +23,7 @@ from ..kernels import rollout as compiled
 from ..kernels.registry import FAST_DTYPES
 from ..meta import Batch
 from .foreign import told
-from .threads import in_threads
-
-FEWEST_ROWS = 1000  # that another thread is woken for
+from .threads import FEWEST_ROWS, in_threads
 
 
 class Trajectories(NamedTuple):
@@ -120,7 +118,7 @@ def _step_by_step(envs, policy, thetas, noise, scales, names, sampled):
     s, living = sampled.states[:, :, 0], np.ones((M, K), bool)
     rest = getattr(envs, "rest", lambda copies: None)
     for t in range(T):
-        a, _ = policy.sample(thetas, s, noise[:, t])
+        a = policy.actions(thetas, s, noise[:, t])
         scaled = scale_actions(a, action_scale, action_offset)
         _require_finite("action", scaled, living, f"step {t}", names)
         with told(f"step {t}", names, K):

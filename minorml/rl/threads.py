@@ -14,6 +14,8 @@ from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
 
+FEWEST_ROWS = 1000  # For fewer no second thread is used: to wake it takes as long as the work.
+
 
 @functools.cache
 def num_threads():

@@ -27,9 +27,14 @@ def versions():
                             for lib in threadpool_info() if lib["user_api"] == "blas"})}
 
 
+def releases(found):
+    """{name: version} of Python and of the packages."""
+    return {"python": found["python"], **found["packages"]}
+
+
 def changes(then, here):
     """What is not as it was, in words: (Python and packages, processor and BLAS, commit)."""
-    before, now = ({"python": one["python"], **one["packages"]} for one in (then, here))
+    before, now = releases(then), releases(here)
     of_versions = [f"{name}: {before.get(name)} in the run, {version} here" for name, version in now.items()
                    if before.get(name) != version]
     of_machine = [f"{name}: {then.get(name)} in the run, {here[name]} here" for name in ("processor", "blas")
