@@ -10,13 +10,25 @@ DEMO_ITERATIONS ?= 300
 #   make results ENVIRONMENT=point-sparse SEEDS=0-4
 #   make results ENVIRONMENT=point-goal PRESETS=point-goal/maml,point-goal/norml SEEDS=0-4   # the control
 #   make results ENVIRONMENT=cartpole SEEDS=0-4
-#   make results ENVIRONMENT=cheetah SEEDS=0-2
+#   make results ENVIRONMENT=cartpole-motor SEEDS=0-4                                        # ours, as cartpole-positions
+#   make results ENVIRONMENT=cheetah SEEDS=0-2                                               # … and cheetah-reverse
+#   make map                                                                                 # from the pages of them all
+# ALONE are the tasks that a policy is trained on alone: the ceiling of what adaptation can reach.
 ENVIRONMENT ?= point
 PRESETS ?= $(ENVIRONMENT)/dr,$(ENVIRONMENT)/maml,$(ENVIRONMENT)/norml-no-laf,$(ENVIRONMENT)/norml-no-offset,$(ENVIRONMENT)/norml
 SEEDS ?= 0-9
+ALONE_point := rotation=choice:0 rotation=choice:1.57
+ALONE_point-sparse := $(ALONE_point)
+ALONE_cartpole := angle_bias=choice:-0.13 angle_bias=choice:0 angle_bias=choice:0.13
+ALONE_cartpole-positions := $(ALONE_cartpole)
+ALONE_cartpole-motor := reversed=choice:0 reversed=choice:1
+ALONE_cheetah := swapped=choice:0 swapped=choice:1
+ALONE_cheetah-reverse := reversed=choice:0 reversed=choice:1
+ALONE ?= $(ALONE_$(ENVIRONMENT))
+MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cheetah cheetah-reverse)
 WORKERS ?= 2
 
-.PHONY: demo robot results test test-oracle test-no-jit mutation lint docs docs-check clean
+.PHONY: demo robot results map test test-oracle test-no-jit mutation lint docs docs-check clean
 
 demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotations it has not seen, draw them
 	$(BIN)/minorml train --preset point/norml --seed 0 --iterations $(DEMO_ITERATIONS) --out $(DEMO) --overwrite
@@ -28,7 +40,12 @@ robot: .venv/with-plot  ## adapt robots from their logs: processes of their own,
 
 results: .venv/with-plot  ## see above
 	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
-	$(BIN)/minorml report runs/$(ENVIRONMENT) --out results/$(ENVIRONMENT) --curves results/paper.csv
+	for task in $(ALONE); do \
+	  $(BIN)/minorml sweep --presets $(ENVIRONMENT)/dr --set vary=$$task --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT)-alone/$$task || test $$? -eq 1 || exit; done
+	$(BIN)/minorml report runs/$(ENVIRONMENT) $(ALONE:%=runs/$(ENVIRONMENT)-alone/%) --out results/$(ENVIRONMENT) --curves results/paper.csv
+
+map: .venv/with-plot  ## where adaptation pays, from the pages of results
+	$(BIN)/minorml map $(MAP) --out results/map
 
 test: .venv/with-test,plot,cluster,onnx,minari  ## the whole suite
 	$(BIN)/python -m pytest

@@ -35,6 +35,7 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
     task_attributes: dict[str, float] = {}
+    switches: set[str] = set()  # those of them that are 0 or 1
     step_copy: Callable | None = None  # a static method: `_advance` and `_observe` of one copy, in a form to compile
 
     def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, render_mode: str | None = None):
@@ -138,6 +139,8 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
             raise ValueError(f"{name}: expected one value or {self.num_envs}; given shape {given.shape}")
         if not np.isfinite(given).all():
             raise ValueError(f"{name}: expected finite values; given {values!r}")
+        if name in self.switches and not np.isin(given, (0, 1)).all():
+            raise ValueError(f"{name}: expected 0 or 1; given {values!r}")
         task[:] = given
 
     def _known(self, name):

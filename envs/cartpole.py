@@ -1,6 +1,6 @@
-"""The cart-pole whose angle sensor is biased: a pole hinged to a cart, balanced by pushing the cart.
+"""The cart-pole, whose sensor or motor is not as expected: a pole hinged to a cart, balanced by pushing the cart.
 
-    f = 10 clip(a, −1, 1) N
+    f = 10 w clip(a, −1, 1) N
     τ = (f + m l θ̇² sin θ) / (m + M)
     θ̈ = (g sin θ − τ cos θ) / (l (4/3 − m cos² θ / (m + M)))
     ẍ = τ − m l θ̈ cos θ / (m + M)                                                            (cartpole.1)
@@ -11,7 +11,16 @@
     reward 1 for every step after which the pole still stands, 0 for the step that ends the episode by itself:
     500 for a pole that stands to the end, where Gymnasium counts the fall itself too
     observation (x, ẋ, θ + b, θ̇) / (4.8, 3, 0.418, 3)
-    task: the bias b, `angle_bias` (radians), uniform in ±10° in the paper (Yang et al. 2019)
+
+| id                             | task                     | observation          |
+|--------------------------------|--------------------------|----------------------|
+| `minorml/CartPoleSensorBias-v0`| `angle_bias` b, radians  | all four             |
+| `minorml/CartPolePositions-v0` | `angle_bias` b, radians  | the positions alone  |
+| `minorml/CartPoleMotor-v0`     | `reversed`, 0 or 1       | all four             |
+
+w is −1 if `reversed`, or else 1. The paper has the first: b uniform in ±10° (Yang et al. 2019). One policy can serve
+all of its tasks, since the pole's rate tells when the measured angle is wrong. The other two are ours: no policy
+without memory balances the pole under both of a motor's wirings, or under every bias when it does not see the rates.
 
 Constants and order of operations are those of Gymnasium's CartPole-v1 (Barto, Sutton and Anderson 1983; the
 equations are Florian's, 2007): with actions ±1 the states are the same to the last bit.
@@ -37,19 +46,27 @@ START = 0.05
 SCALE = np.array([4.8, 3.0, 0.418, 3.0])  # of the observation
 
 
-class CartPoleSensorBiasVectorEnv(TaskVectorEnv):
-    """Copies of the cart-pole (cartpole.1); the task attribute is `angle_bias`, in radians."""
+class CartPoleVectorEnv(TaskVectorEnv):
+    """Copies of the cart-pole (cartpole.1). Subclasses say what makes its task: the bias or the motor's wiring.
 
-    task_attributes = {"angle_bias": 0.0}
-    single_observation_space = Box(-np.inf, np.inf, (4,), np.float64)
+    positions_only : observe (x, θ + b) alone
+    """
+
     single_action_space = Box(-1.0, 1.0, (1,), np.float64)
+    switches = {"reversed"}
+
+    def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, render_mode: str | None = None,
+                 positions_only: bool = False):
+        self._seen = slice(None, None, 2 if positions_only else 1)  # of (x, ẋ, θ, θ̇)
+        self.single_observation_space = Box(-np.inf, np.inf, SCALE[self._seen].shape, np.float64)
+        super().__init__(num_envs, max_episode_steps, render_mode)
 
     def _start(self, copies):
         return np.stack([self._generator(i).uniform(-START, START, 4) for i in copies])
 
     def _advance(self, states, actions):
         x, x_dot, theta, theta_dot = states.T
-        force = FORCE * np.clip(actions[:, 0], -1, 1)
+        force = FORCE * self._wiring() * np.clip(actions[:, 0], -1, 1)
         cos, sin = np.cos(theta), np.sin(theta)
         push = (force + POLE_MOMENT * np.square(theta_dot) * sin) / TOTAL_MASS
         theta_acc = (GRAVITY * sin - cos * push) / (
@@ -61,43 +78,82 @@ class CartPoleSensorBiasVectorEnv(TaskVectorEnv):
 
     def _observe(self, states):
         observations = states.copy()
-        observations[:, 2] += self._task["angle_bias"]
-        return observations / SCALE
+        observations[:, 2] += self._bias()
+        return (observations / SCALE)[:, self._seen]
 
     @staticmethod
     def step_copy(state, action, constants, observation):
         """`_advance` and `_observe` of one copy. Sine and cosine are the C library's: a unit in the last place."""
         x, x_dot, theta, theta_dot = state[0], state[1], state[2], state[3]
-        force = FORCE * min(max(action[0], -1.0), 1.0)
+        bias, wiring = constants[0], constants[1]
+        force = FORCE * wiring * min(max(action[0], -1.0), 1.0)
         cos, sin = math.cos(theta), math.sin(theta)
         push = (force + POLE_MOMENT * (theta_dot * theta_dot) * sin) / TOTAL_MASS
         theta_acc = (GRAVITY * sin - cos * push) / (POLE_LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS))
         x_acc = push - POLE_MOMENT * theta_acc * cos / TOTAL_MASS
         state[0], state[1] = x + TIME_STEP * x_dot, x_dot + TIME_STEP * x_acc
         state[2], state[3] = theta + TIME_STEP * theta_dot, theta_dot + TIME_STEP * theta_acc
-        for j in range(4):
-            observation[j] = (state[j] + constants[0] if j == 2 else state[j]) / SCALE[j]
+        each = 4 // len(observation)
+        for j in range(len(observation)):
+            i = j * each
+            observation[j] = (state[i] + bias if i == 2 else state[i]) / SCALE[i]
         terminated = abs(state[0]) > MAX_X or abs(state[2]) > MAX_ANGLE
         return (0.0 if terminated else 1.0), terminated
 
+    def _constants(self):
+        return np.stack([self._bias(), self._wiring()], axis=1)
 
-class CartPoleSensorBiasEnv(TaskEnv):
+    def _bias(self):
+        """b of every copy, (N,): the task's, or 0 where it is no part of the task."""
+        return self._task.get("angle_bias", np.zeros(self.num_envs))
+
+    def _wiring(self):
+        """w of every copy, (N,)."""
+        return np.where(self._task.get("reversed", np.zeros(self.num_envs)) == 1, -1.0, 1.0)
+
+
+class CartPoleEnv(TaskEnv):
     """One cart-pole (cartpole.1), drawn with the pole that the sensor reports behind the true one."""
 
-    vector_class = CartPoleSensorBiasVectorEnv
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}
-    angle_bias = task_attribute("angle_bias")
 
     def _draw(self):
         x, _, theta, _ = self._trail[-1]
+        (bias,) = self._row._bias()
         hinge = np.array([x, 0.0])
         canvas = Canvas((-2.6, 2.6), (-1.2, 1.92), width=400)
         canvas.line([(-2.6, -0.2), (2.6, -0.2)], "gray", 0.02)
         for end in (-MAX_X, MAX_X):
             canvas.line([(end, -0.35), (end, -0.05)], "gray", 0.02)
-        for angle, colour, width in [(theta + self.angle_bias, "lightsteelblue", 0.04), (theta, "peru", 0.12)]:
+        for angle, colour, width in [(theta + bias, "lightsteelblue", 0.04), (theta, "peru", 0.12)]:
             tip = hinge + 2 * POLE_LENGTH * np.array([np.sin(angle), np.cos(angle)])
             canvas.line([hinge, tip], colour, width)
         canvas.polygon(hinge + np.array([(-0.3, -0.2), (0.3, -0.2), (0.3, 0.1), (-0.3, 0.1)]), "darkslategray")
         canvas.disc(hinge, 0.06, "lightsteelblue")
         return canvas.pixels()
+
+
+class CartPoleSensorBiasVectorEnv(CartPoleVectorEnv):
+    """Cart-poles whose angle sensor is biased: the task attribute is `angle_bias`, in radians."""
+
+    task_attributes = {"angle_bias": 0.0}
+
+
+class CartPoleSensorBiasEnv(CartPoleEnv):
+    """One cart-pole whose angle sensor is biased by `angle_bias`, in radians."""
+
+    vector_class = CartPoleSensorBiasVectorEnv
+    angle_bias = task_attribute("angle_bias")
+
+
+class CartPoleMotorVectorEnv(CartPoleVectorEnv):
+    """Cart-poles whose motor may be wired the other way round: the task attribute is `reversed`, 0 or 1."""
+
+    task_attributes = {"reversed": 0}
+
+
+class CartPoleMotorEnv(CartPoleEnv):
+    """One cart-pole, whose motor is wired the other way round if `reversed`, 0 or 1."""
+
+    vector_class = CartPoleMotorVectorEnv
+    reversed = task_attribute("reversed")

@@ -1,16 +1,20 @@
-"""The half cheetah whose hip motors may be wired the wrong way round.
+"""The half cheetah, whose hip motors may be wired wrongly.
 
-    u = clip(a, −1, 1), with u_0 and u_3 exchanged if swapped                                  (cheetah.1)
+    u = clip(a, −1, 1), with u_0 and u_3 exchanged if swapped, or negated if reversed          (cheetah.1)
     (q, q̇) ← five steps of MuJoCo under u: 0.05 s                                              (cheetah.2)
     reward = (x' − x) / 0.05 − 0.05 ‖clip(a, −1, 1)‖² + 1                                       (cheetah.3)
 
     start, as HalfCheetah-v5: each of q uniform in [−0.1, 0.1], each of q̇ normal with deviation 0.1
     ended when cos(pitch) < 0.8; at most 1000 steps
     observation (q_2…, q̇_2…): pitch and six joint angles (rad), then their rates (rad/s); position and speed unseen
-    task: `swapped`, 0 or 1 (Yang et al. 2019)
 
-Model, reset and simulation are those of Gymnasium's HalfCheetah-v5: unswapped, the states are the same to the
-last bit. The same for any number of threads: every copy has its own MjData, and is stepped by one thread.
+| id                               | task                                  |
+|----------------------------------|---------------------------------------|
+| `minorml/HalfCheetahSwap-v0`     | `swapped`, 0 or 1 (Yang et al. 2019)  |
+| `minorml/HalfCheetahReverse-v0`  | `reversed`, 0 or 1 (ours)             |
+
+Model, reset and simulation are those of Gymnasium's HalfCheetah-v5: with the right wiring the states are the same to
+the last bit. The same for any number of threads: every copy has its own MjData, and is stepped by one thread.
 """
 
 import ctypes
@@ -56,7 +60,8 @@ if mujoco.get_mju_user_warning() is None:
 
 FRAME_SKIP = 5
 PITCH = 2  # index in q
-SWAP = [3, 1, 2, 0, 4, 5]
+SWAPPED = [3, 1, 2, 0, 4, 5]
+REVERSED = [-1, 1, 1, -1, 1, 1]
 CONTROL_COST = 0.05
 ALIVE_BONUS = 1.0
 MIN_COS_PITCH = 0.8
@@ -87,15 +92,14 @@ def _simulate(model, copies):
         q[:], v[:] = qpos, qvel
 
 
-class HalfCheetahSwapVectorEnv(TaskVectorEnv):
-    """Copies of the half cheetah, stepped in threads; the task attribute is `swapped`, 0 or 1.
+class HalfCheetahVectorEnv(TaskVectorEnv):
+    """Copies of the half cheetah, stepped in threads. Subclasses say how its hips may be wired.
 
     num_threads : at most one for each copy; default: OMP_NUM_THREADS if the environment has it, or one for each core
 
     `step` raises FloatingPointError for a simulation that has diverged, and does so again until the next reset.
     """
 
-    task_attributes = {"swapped": 0}
     single_observation_space = Box(-np.inf, np.inf, (14,), np.float64)
     single_action_space = Box(-1.0, 1.0, (6,), np.float64)
 
@@ -114,11 +118,9 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
                        for data, row in zip(self._data, self._now)]
         self._seen_warning = 0
 
-    def set_attr(self, name, values):
-        """As `TaskVectorEnv.set_attr`; `swapped` is 0 or 1."""
-        if name == "swapped" and not np.isin(values, (0, 1)).all():
-            raise ValueError(f"swapped: expected 0 or 1; given {values!r}")
-        super().set_attr(name, values)
+    def _wrongly(self, u):
+        """The controls (N, 6) of hips that are wired wrongly."""
+        raise NotImplementedError
 
     def close_extras(self):
         self._helpers.shutdown()
@@ -135,7 +137,8 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
 
     def _advance(self, states, actions):
         a = np.clip(actions, -1, 1)
-        controls = np.where(self._task["swapped"][:, None] == 1, a[:, SWAP], a)  # (cheetah.1)
+        (wrong,) = self._task.values()
+        controls = np.where(wrong[:, None] == 1, self._wrongly(a), a)  # (cheetah.1)
         copies = itertools.compress(zip(self._views, controls), self._living().tolist())
         if self.num_threads > 1:
             copies = iter(list(copies))  # an iterator over a list may be shared between threads
@@ -166,12 +169,10 @@ class HalfCheetahSwapVectorEnv(TaskVectorEnv):
         return np.concatenate([states[:, PITCH:q], states[:, q + PITCH:]], axis=1)
 
 
-class HalfCheetahSwapEnv(TaskEnv):
+class HalfCheetahEnv(TaskEnv):
     """One half cheetah, drawn by MuJoCo from a camera that follows it."""
 
-    vector_class = HalfCheetahSwapVectorEnv
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
-    swapped = task_attribute("swapped")
     _renderer = None
 
     def _draw(self):
@@ -190,3 +191,37 @@ class HalfCheetahSwapEnv(TaskEnv):
             self._renderer.close()
             self._renderer = None
         super().close()
+
+
+class HalfCheetahSwapVectorEnv(HalfCheetahVectorEnv):
+    """Half cheetahs whose hip motors may be exchanged: the task attribute is `swapped`, 0 or 1."""
+
+    task_attributes = {"swapped": 0}
+    switches = {"swapped"}
+
+    def _wrongly(self, u):
+        return u[:, SWAPPED]
+
+
+class HalfCheetahSwapEnv(HalfCheetahEnv):
+    """One half cheetah, whose hip motors are exchanged if `swapped`, 0 or 1."""
+
+    vector_class = HalfCheetahSwapVectorEnv
+    swapped = task_attribute("swapped")
+
+
+class HalfCheetahReverseVectorEnv(HalfCheetahVectorEnv):
+    """Half cheetahs whose hip motors may turn the other way: the task attribute is `reversed`, 0 or 1."""
+
+    task_attributes = {"reversed": 0}
+    switches = {"reversed"}
+
+    def _wrongly(self, u):
+        return u * REVERSED
+
+
+class HalfCheetahReverseEnv(HalfCheetahEnv):
+    """One half cheetah, whose hip motors turn the other way if `reversed`, 0 or 1."""
+
+    vector_class = HalfCheetahReverseVectorEnv
+    reversed = task_attribute("reversed")

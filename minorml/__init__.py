@@ -23,7 +23,7 @@ Reading order, which is also the order of imports, room by room:
     deployment/   c_source → export → recording → logs → collect → reference → adapting → corrections → fit → controller
                                                                                             a robot's logs and policies
     experiments/  trained → train → finetune → sweep → video → statistics → tables → published → plots →
-    experiments/  reproduction → report
+    experiments/  gait → sections → reproduction → report → adaptation_map
     commands/     values → training → adapting → showing → __main__                         the command line
 
 `kernels/` holds compiled forms of formulas that stand in these modules; `gradcheck` tests derivatives, ours and yours.

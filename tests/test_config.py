@@ -13,7 +13,8 @@ NORML = preset("point/norml")
 
 def test_every_environment_has_every_method():
     systems = "point", "point-sparse", "cartpole", "cheetah"
-    environments = (*systems, "cartpole-small", "cheetah-small", *(f"{system}-published" for system in systems))
+    environments = (*systems, "cartpole-positions", "cartpole-motor", "cheetah-reverse", "cartpole-small",
+                    "cheetah-small", *(f"{system}-published" for system in systems))
     not_published = {"point-published/dr", "point-sparse-published/dr"}
     assert set(PRESETS) == {f"{env}/{method}" for env in environments for method in METHODS} - not_published | {
         "point-goal/maml", "point-goal/norml"}
@@ -113,6 +114,7 @@ def test_labels_tell_what_differs():
     more = [dataclasses.replace(NORML, outer_steps=5, iterations=9), dataclasses.replace(NORML, hidden=(8, 8)),
             dataclasses.replace(NORML, env="Elsewhere-v0")]
     assert labels(configs + more) == [
-        "point/norml hidden=50,50 iterations=500 outer_steps=20", "point/maml",
-        "point/norml hidden=50,50 iterations=500 outer_steps=20", "point/norml hidden=50,50 iterations=9 outer_steps=5",
-        "point/norml hidden=8,8 iterations=500 outer_steps=20", "Elsewhere-v0/norml"]
+        "point/norml", "point/maml", "point/norml", "point/norml iterations=9 outer_steps=5", "point/norml hidden=8,8",
+        "Elsewhere-v0/norml"]
+    assert labels([more[2], dataclasses.replace(more[2], clip=0.3)]) == [
+        "Elsewhere-v0/norml clip=0.15", "Elsewhere-v0/norml clip=0.3"]

@@ -75,6 +75,37 @@ def test_the_bias_moves_the_observed_angle_and_nothing_else():
             np.testing.assert_array_equal(a, b)
 
 
+def test_positions_alone_are_half_of_the_observation():
+    """The same cart-pole, whose rates are not seen."""
+    whole, half = (gymnasium.make_vec(f"minorml/{name}-v0", num_envs=4) for name in ("CartPoleSensorBias",
+                                                                                     "CartPolePositions"))
+    for vector in whole, half:
+        vector.set_attr("angle_bias", [0.0, 0.1, -0.17, 0.5])
+    pairs = [(whole.reset(seed=0), half.reset(seed=0))]
+    for actions in np.random.default_rng(0).uniform(-1, 1, (40, 4, 1)):
+        pairs.append((whole.step(actions), half.step(actions)))
+    assert half.single_observation_space.shape == (2,) and whole.single_observation_space.shape == (4,)
+    for theirs, ours in pairs:
+        np.testing.assert_array_equal(ours[0], theirs[0][:, [0, 2]])
+        for a, b in zip(ours[1:4], theirs[1:4]):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_reversed_motor_undoes_reversed_actions():
+    """Bit for bit; and unreversed it is the cart-pole without a bias."""
+    vector, plain = gymnasium.make_vec("minorml/CartPoleMotor-v0", num_envs=2), gymnasium.make_vec(ID, num_envs=2)
+    vector.set_attr("reversed", [0, 1])
+    for one in vector, plain:
+        one.reset(seed=[5, 5])
+    for action in np.random.default_rng(0).uniform(-1.2, 1.2, 40):
+        ours = vector.step(np.array([[action], [-action]]))
+        theirs = plain.step(np.array([[action], [action]]))
+        for a, b in zip(ours[:4], theirs[:4]):
+            np.testing.assert_array_equal(a, b)
+    vector.step(np.array([[0.5], [0.5]]))
+    assert vector._states[0, 1] != vector._states[1, 1]
+
+
 def test_the_force_is_proportional_and_clipped():
     """Accelerations are affine in the force: ±10 N at most."""
     vector = gymnasium.make_vec(ID, num_envs=6)

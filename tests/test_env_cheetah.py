@@ -14,7 +14,9 @@ import pytest
 import envs
 
 ID = "minorml/HalfCheetahSwap-v0"
-SWAP = [3, 1, 2, 0, 4, 5]
+WRONGLY = [("HalfCheetahSwap", "swapped", lambda u: u[:, [3, 1, 2, 0, 4, 5]]),
+           ("HalfCheetahReverse", "reversed", lambda u: u * [-1, 1, 1, -1, 1, 1])]
+each_wiring = pytest.mark.parametrize("name, switch, wrongly", WRONGLY, ids=[row[1] for row in WRONGLY])
 
 
 def draw_actions(steps, *shape):
@@ -51,12 +53,13 @@ def test_states_are_those_of_gymnasium(monkeypatch):
     ours.close(), theirs.close()
 
 
-def test_swapped_motors_undo_swapped_actions():
-    """(cheetah.1): the hips exchanged twice are the hips, in states and rewards."""
-    vector = gymnasium.make_vec(ID, num_envs=2)
-    vector.set_attr("swapped", [0, 1])
+@each_wiring
+def test_wrong_wires_undo_wrong_actions(name, switch, wrongly):
+    """(cheetah.1): the hips exchanged twice, or negated twice, are the hips, in states and rewards."""
+    vector = gymnasium.make_vec(f"minorml/{name}-v0", num_envs=2)
+    vector.set_attr(switch, [0, 1])
     actions = draw_actions(20)
-    both = np.stack([actions, actions[:, SWAP]], axis=1)
+    both = np.stack([actions, wrongly(actions)], axis=1)
     _, rewards, _, _, states = run(vector, both, seed=[3, 3])
     np.testing.assert_array_equal(states[:, 0], states[:, 1])
     np.testing.assert_allclose(rewards[:, 0], rewards[:, 1], atol=1e-13)
@@ -65,15 +68,16 @@ def test_swapped_motors_undo_swapped_actions():
     vector.close()
 
 
-def test_swapped_is_0_or_1():
-    vector = gymnasium.make_vec(ID, num_envs=2)
+@pytest.mark.parametrize("name, switch", [*(row[:2] for row in WRONGLY), ("CartPoleMotor", "reversed")])
+def test_a_switch_is_0_or_1(name, switch):
+    vector = gymnasium.make_vec(f"minorml/{name}-v0", num_envs=2)
     for values in (0, 1, True, [0.0, 1.0], np.array([1, 0])):
-        vector.set_attr("swapped", values)
-    assert vector.get_attr("swapped") == (1, 0)
+        vector.set_attr(switch, values)
+    assert vector.get_attr(switch) == (1, 0)
     for values in (0.5, 2, [0, -1]):
-        with pytest.raises(ValueError, match="swapped: expected 0 or 1; given"):
-            vector.set_attr("swapped", values)
-    assert vector.get_attr("swapped") == (1, 0)
+        with pytest.raises(ValueError, match=f"{switch}: expected 0 or 1; given"):
+            vector.set_attr(switch, values)
+    assert vector.get_attr(switch) == (1, 0)
     vector.close()
 
 

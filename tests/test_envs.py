@@ -18,7 +18,10 @@ TASKS = {  # id → task attribute, a value for each of four copies
     "minorml/PointRotationSparse-v0": ("rotation", [0.0, 1.0, -2.0, 3.0]),
     "minorml/PointGoal-v0": ("goal_angle", [0.0, 1.0, -2.0, 3.0]),
     "minorml/CartPoleSensorBias-v0": ("angle_bias", [0.0, 0.1, -0.1, 0.15]),
+    "minorml/CartPolePositions-v0": ("angle_bias", [0.0, 0.1, -0.1, 0.15]),
+    "minorml/CartPoleMotor-v0": ("reversed", [0, 1, 0, 1]),
     "minorml/HalfCheetahSwap-v0": ("swapped", [0, 1, 0, 1]),
+    "minorml/HalfCheetahReverse-v0": ("reversed", [0, 1, 0, 1]),
 }
 COPIES = 4
 each_id = pytest.mark.parametrize("id", TASKS)

@@ -23,8 +23,8 @@ READING_ORDER = """
     deployment.c_source deployment.export deployment.recording deployment.logs deployment.collect deployment.reference
     deployment.adapting deployment.corrections deployment.fit deployment.controller
     experiments.trained experiments.train experiments.finetune experiments.sweep experiments.video
-    experiments.statistics experiments.tables experiments.published experiments.plots experiments.reproduction
-    experiments.report
+    experiments.statistics experiments.tables experiments.published experiments.plots experiments.gait
+    experiments.sections experiments.reproduction experiments.report experiments.adaptation_map
     commands.values commands.training commands.adapting commands.showing __main__
 """.split()
 

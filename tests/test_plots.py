@@ -93,3 +93,4 @@ def test_figures_of_the_point_agent(tmp_path, name):
     trained = untrained(name, horizon=3)
     assert drawn(plots.point_trajectories({"a": trained, "b": untrained("point/dr", horizon=3)}, tmp_path / "t.png", 1))
     assert drawn(plots.learned_advantage(trained, tmp_path / "a.png", 2))
+    assert drawn(plots.advantage_over_angle([trained, trained], tmp_path / "o.png"))

@@ -67,7 +67,7 @@ def row(page, *begin):
 def test_files_and_links(page):
     runs = [f"point-norml-{seed}.csv" for seed in (0, 1, 3)] + ["point-dr-0.csv", "point-dr-1.csv"] + [
         f"point-norml-no-offset-{seed}.csv" for seed in (5, 6, 7)]
-    figures = ["point-learning.png", "point-trajectories.png", "point-advantage.png"]
+    figures = ["point-learning.png", "point-trajectories.png", "point-advantage.png", "point-advantage-angle.png"]
     others = ["README.md", "evaluation.csv", "point-spread.csv"]
     assert {path.name for path in page.iterdir()} == {*others, *runs, *figures}
     assert all(f"]({name})" in (page / "README.md").read_text() for name in figures)

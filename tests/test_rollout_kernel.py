@@ -23,7 +23,8 @@ from minorml.rl.survey import survey
 ROOT = Path(__file__).parents[1]
 compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 SYSTEMS = [("PointRotation", "rotation", 2, 2, 10), ("PointRotationSparse", "rotation", 2, 2, 60),
-           ("PointGoal", "goal_angle", 2, 2, 10), ("CartPoleSensorBias", "angle_bias", 4, 1, 80)]
+           ("PointGoal", "goal_angle", 2, 2, 10), ("CartPoleSensorBias", "angle_bias", 4, 1, 80),
+           ("CartPolePositions", "angle_bias", 2, 1, 80), ("CartPoleMotor", "reversed", 4, 1, 80)]
 each_system = pytest.mark.parametrize("name, attribute, obs_dim, act_dim, horizon", SYSTEMS)
 
 
@@ -102,7 +103,8 @@ def test_the_loop_does_what_gymnasium_does(name, attribute, obs_dim, act_dim, ho
     """To the last bit. Cart-pole's sine and cosine may differ in it, and 80 steps carry that on."""
     policy = GaussianPolicy(obs_dim, act_dim, (20, 7))
     envs = gymnasium.make_vec(f"minorml_envs:minorml/{name}-v0", num_envs=3 * 21)
-    envs.set_attr(attribute, np.repeat([0.0, 0.1, -3.0 if act_dim == 2 else -0.1], 21))
+    task = [0, 1, 1] if attribute == "reversed" else [0.0, 0.1, -3.0 if act_dim == 2 else -0.1]
+    envs.set_attr(attribute, np.repeat(task, 21))
     thetas = np.stack([policy.init(np.random.default_rng(i), -0.5, dtype) for i in range(3)])
     widths = {"obs_scale": obs_dim, "action_scale": act_dim, "action_offset": act_dim}
     scales = {key: (value,) * widths[key] for key, value in scales.items()}
@@ -130,9 +132,9 @@ def test_a_step_of_one_copy_is_a_step_of_the_vector(name, attribute, obs_dim, ac
     """As Python, from states anywhere. Cart-pole: to 4 units in the last place of the largest term."""
     N, rng = 200, np.random.default_rng(0)
     envs = gymnasium.make_vec(f"minorml_envs:minorml/{name}-v0", num_envs=N)
-    envs.set_attr(attribute, rng.uniform(-3, 3, N))
+    envs.set_attr(attribute, np.arange(N) % 2 if attribute == "reversed" else rng.uniform(-3, 3, N))
     envs.reset(seed=0)
-    envs._states[:] = rng.normal(size=envs._states.shape) * (1, 2, 0.2, 3)[:obs_dim]
+    envs._states[:] = rng.normal(size=envs._states.shape) * (1, 2, 0.2, 3)[:envs._states.shape[1]]
     actions = rng.normal(size=(N, act_dim))
     states, constants = map(np.array, envs.copies())
     observations = np.zeros((N, obs_dim))

@@ -64,6 +64,20 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, caps
     assert flat(resumed.meta).tobytes() == flat(whole.meta).tobytes()
 
 
+def test_tenths_of_a_run_are_kept(tmp_path):
+    """A run of forty; one of fewer than thirty keeps its last three alone."""
+    whole = minorml.train(small(iterations=40), tmp_path / "run", progress=False)
+    assert [*Run(tmp_path / "run").kept()] == [*range(0, 37, 4), 38, 39, 40]
+    middle = minorml.load(tmp_path / "run", iteration=20)
+    assert [row["iteration"] for row in middle.metrics] == [*range(1, 21)]
+    assert (middle.meta.theta != whole.meta.theta).any()
+    np.testing.assert_array_equal(minorml.load(tmp_path / "run", iteration=40).meta.theta, whole.meta.theta)
+    with pytest.raises(RunError, match=r"none of iteration 21; there are \[0, 4, 8"):
+        minorml.load(tmp_path / "run", iteration=21)
+    minorml.train(small(iterations=29), tmp_path / "short", progress=False)
+    assert [*Run(tmp_path / "short").kept()] == [27, 28, 29]
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x05\x06" + bytes(18), b"nonsense"])
 def test_nothing_readable_is_an_error(tmp_path, data):
     train(tmp_path / "run")

@@ -1,8 +1,9 @@
-"""`minorml plot | video | report`."""
+"""`minorml plot | video | report | map`."""
 
 from pathlib import Path
 
 from ..experiments import plots
+from ..experiments.adaptation_map import adaptation_map
 from ..experiments.report import report
 from ..experiments.trained import load
 from ..experiments.video import side_by_side
@@ -39,6 +40,12 @@ def add(verbs):
                    "system,method,trajectories,return, such as results/paper.csv")
     v.set_defaults(run=run_report)
 
+    v = verbs.add_parser("map", help="where adaptation pays: the systems of several pages of results on one scale")
+    v.add_argument("pages", type=Path, nargs="+", metavar="PAGE", help="folders that report wrote, with runs of domain "
+                   "randomization on all tasks and on single ones (--set vary=NAME=choice:VALUE)")
+    v.add_argument("--out", required=True, type=folder, metavar="FOLDER", help="where to")
+    v.set_defaults(run=run_map)
+
 
 def run_plot(args):
     runs = [Run(folder) for folder in args.folders]
@@ -60,6 +67,10 @@ def run_video(args):
     task = parse_task(args.task, distribution) if args.task else grid_tasks(distribution, 16)[0]
     print(side_by_side(trained, task, args.out or args.folder / "plots" / "video.gif", args.steps, args.seed,
                        progress=True, horizon=args.horizon))
+
+
+def run_map(args):
+    print(adaptation_map(args.pages, args.out))
 
 
 def run_report(args):

@@ -73,7 +73,7 @@ def learning_curves(runs, path, curves=()):
         axes.set(xlabel=unit, ylabel=f"return {when} adaptation")
         axes.grid(lw=0.3)
     figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def is_point(config):
@@ -147,7 +147,7 @@ def point_trajectories(runs, path, tasks=4, rollouts=10, seed=0):
                 axes.set_title(f"{stage}\nreturn {spread.mean_return:.2f} ± {spread.return_std:.2f}, "
                                f"last position ± {spread.position_std:.2f}", fontsize="small")
             row[0].set_ylabel(f"{name}\n{describe(task)}", fontsize="small")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def learned_advantage(trained, path, tasks=4, seed=0):
@@ -174,7 +174,7 @@ def learned_advantage(trained, path, tasks=4, seed=0):
             _plane(axes, task)
             axes.set_title(f"{when} adaptation to {describe(task)}\nmean length {np.hypot(*moves.T).mean():.2f}",
                            fontsize="small")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _draw_advantages(figure, row, config, psi, tasks):
@@ -200,6 +200,30 @@ def _draw_advantages(figure, row, config, psi, tasks):
     figure.colorbar(image, ax=row, label="A_ψ; likelier where < 0")
 
 
+def advantage_over_angle(stages, path):
+    """−A_ψ at the origin over the angle of an action, after several iterations (the paper's Figures 2b and 2d).
+
+    Actions of length 1, without a rotation: they take the point to (cos ω, sin ω). The inner step makes an action
+    likelier where A_ψ < 0, so −A_ψ is drawn, which has the paper's sign.
+
+    stages : the Trained of one run after several iterations
+    """
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    angles = np.linspace(-np.pi, np.pi, 181)
+    actions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    for trained in stages:
+        laf = AdvantageNetwork(2, 2, trained.config.laf_hidden, trained.config.laf_activation)
+        psi = trained.meta.psi
+        values = laf.value(psi, *(x.astype(psi.dtype) for x in (np.zeros_like(actions), actions, actions / 2)))
+        axes.plot(np.degrees(angles), -values, label=f"after {len(trained.metrics)} iterations")
+    axes.axhline(0, color="0.8", lw=0.8, zorder=0)
+    axes.set(xlabel="angle of the action, degrees; 0 is towards the goal", ylabel="−A_ψ; likelier where it is high",
+             xticks=range(-180, 181, 60))
+    axes.legend(fontsize="small")
+    return save(figure, path)
+
+
 def _turned(vectors, angle):
     """Vectors (…, 2) turned by an angle, as in (point.1)."""
     x, y = np.moveaxis(vectors, -1, 0)
@@ -215,7 +239,7 @@ def _plane(axes, task):
     axes.set(xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), aspect="equal")
 
 
-def _save(figure, path):
+def save(figure, path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)

@@ -7,10 +7,10 @@
     ENV-spread.csv           the point agent: how far a policy's rollouts differ from each other
     ENV-trajectories.png     … some of them, with the offset and without it
     ENV-advantage.png        … what A_ψ has learned
+    ENV-advantage-angle.png  … and in the course of training
+    ENV-pitch.png            the half cheetah: the pitch of its body
 """
 
-import csv
-import io
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +23,11 @@ from ..runs.checkpoints import write_atomically
 from ..runs.directory import Run, RunError
 from ..runs.machine import commit
 from ..runs.progress import Progress
-from . import plots, published
+from . import plots, published, sections
 from .finetune import evaluate
 from .reproduction import commands, made_with
 from .statistics import last_returns, probability_of_improvement
-from .tables import duration, interval, number, numbers, table, with_interval
+from .tables import cell, duration, interval, number, numbers, table, with_interval, write_csv
 from .trained import Trained, load
 
 CURVE = {"iteration": "d", "env_steps": "d", "seconds": ".2f", "pre_return": ".5g", "post_return": ".5g"}
@@ -95,7 +95,8 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True, curves=
         page += [*_learning(env, [one.run for ones in alike.values() for one in ones if one.metrics], out, theirs),
                  *_beside(theirs, alike), *_improvement(env, alike)]
         if plots.is_point(next(iter(alike.values()))[0].run.config):
-            page += _point(env, alike, out, tasks, seed)
+            page += sections.point(env, alike, out, tasks, seed)
+        page += sections.cheetah(env, alike, out, seed)
     write_atomically(out / "README.md", ("\n\n".join([*page, *_every_seed(groups)]) + "\n").encode())
     return out / "README.md"
 
@@ -166,25 +167,14 @@ def _write_curves(out, outcomes):
     for one in outcomes:
         rows = [[format(int(row[name]) if kind == "d" else row[name], kind) for name, kind in CURVE.items()]
                 for row in one.metrics]
-        _write_csv(out / f"{one.label.replace('/', '-').replace(' ', '-')}-{one.run.config.seed}.csv", [*CURVE], rows)
+        write_csv(out / f"{one.label.replace('/', '-').replace(' ', '-')}-{one.run.config.seed}.csv", [*CURVE], rows)
 
 
 def _write_evaluation(out, outcomes):
     attributes = list(dict.fromkeys(name for one in outcomes for task, _ in one.held_out for name in task))
-    rows = [[one.label, one.run.config.seed, *(_cell(task.get(name)) for name in attributes),
-             *(_cell(stages.get(name)) for name in STAGES)] for one in outcomes for task, stages in one.held_out]
-    _write_csv(out / "evaluation.csv", ["run", "seed", *attributes, *STAGES], rows)
-
-
-def _cell(value):
-    return "" if value is None else f"{value:.6g}"
-
-
-def _write_csv(path, header, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    write_atomically(path, text.getvalue().encode())
+    rows = [[one.label, one.run.config.seed, *(cell(task.get(name)) for name in attributes),
+             *(cell(stages.get(name)) for name in STAGES)] for one in outcomes for task, stages in one.held_out]
+    write_csv(out / "evaluation.csv", ["run", "seed", *attributes, *STAGES], rows)
 
 
 def _origin(outcomes, command):
@@ -264,42 +254,3 @@ def _every_seed(groups):
              *(number(one.scores[name]) for name in names), one.problem] for ones in groups.values() for one in ones]
     return ["## Every seed", table(["", "seed", "iterations", "wall time", "training, before", "after",
                                      *(name.replace("_", ", ") for name in STAGES), ""], rows)]
-
-
-def _point(env, groups, out, tasks, seed):
-    """What is told of the point agent alone."""
-    rows, cells = [], []
-    for label, ones in groups.items():
-        spreads = {}  # stage → (seeds, 4)
-        for one in [one for one in ones if one.held_out]:
-            stages = plots.point_stages(one.trained, grid_tasks(one.run.config.distribution, tasks), seed)
-            for stage, performed in stages.items():
-                means = np.mean([spread for _, spread in performed], axis=0)
-                spreads.setdefault(stage, []).append(means)
-                rows.append([label, one.run.config.seed, stage, *map(_cell, means)])
-        cells += [[label, stage, str(len(x)), *(interval(column) for column in np.transpose(x))]
-                  for stage, x in spreads.items()]
-    if not rows:
-        return []
-    _write_csv(out / f"{env}-spread.csv", ["run", "seed", "policy", *plots.Spread._fields], rows)
-    page = [f"## Trajectories: {env}",
-            "How much the rollouts of one policy on one task differ: the standard deviation of their returns and of "
-            f"their last positions (√E‖p − E p‖²), and the σ of the policy's actions. Means over {tasks} held-out "
-            "tasks, then interquartile means over seeds with 95 % intervals.",
-            table(["", "policy", "seeds", "return", "deviation of the return", "of the last position", "σ"], cells)]
-    shown = {}  # the first complete run of each
-    for one in [one for ones in groups.values() for one in ones if one.held_out and not one.problem]:
-        shown.setdefault(one.run.config.method, one)
-    figure = {f"{one.run.config.method}, seed {one.run.config.seed}": one.trained for one in shown.values()
-              if "psi" in one.run.config.learned}
-    if figure:
-        plots.point_trajectories(figure, out / f"{env}-trajectories.png", tasks=2, seed=seed)
-        page += [f"![Ten rollouts of each policy]({env}-trajectories.png)"]
-    if "norml" in shown and any(part.name == "rotation" for part in shown["norml"].run.config.distribution):
-        plots.learned_advantage(shown["norml"].trained, out / f"{env}-advantage.png", seed=seed)
-        page += [f"![A_ψ, and the mean action before and after adaptation]({env}-advantage.png)",
-                 f"{shown['norml'].label}, seed {shown['norml'].run.config.seed}. The upper row shows A_ψ at the "
-                 "origin for four actions (arrows), over the displacement that follows. Dots mark where rotations take "
-                 "the action. The adaptation step makes an action likelier where A_ψ is negative. The lower row shows "
-                 "where the mean action takes the point, before and after adaptation."]
-    return page

@@ -1,7 +1,11 @@
-"""Numbers and tables as Markdown."""
+"""Numbers and tables, as Markdown and as CSV."""
+
+import csv
+import io
 
 import numpy as np
 
+from ..runs.checkpoints import write_atomically
 from .statistics import bootstrap_interval, interquartile_mean
 
 
@@ -31,3 +35,14 @@ def duration(seconds):
 
 def table(header, rows):
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
+
+
+def cell(value):
+    return "" if value is None else f"{value:.6g}"
+
+
+def write_csv(path, header, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    write_atomically(path, text.getvalue().encode())

@@ -134,18 +134,19 @@ def with_reference(trained, make_envs=None, progress=False):
         return trained
 
 
-def load(path: str | PathLike, make_envs: Callable | None = None) -> Trained:
+def load(path: str | PathLike, make_envs: Callable | None = None, iteration: int | None = None) -> Trained:
     """The Trained of a run's directory, from its newest checkpoint. No environment is needed.
 
     make_envs : as for `train`, for a run that was begun before the run's directory kept the numbers of observations and
         actions
+    iteration : after so many iterations instead. The last three are kept, and each tenth of the run
     """
     run = Run(path)
     spaces = run.spaces()
     problem = without_envs(run.config, *spaces) if spaces else problem_with_closed_envs(run.config, make_envs)
-    state = run.load(initial_state(problem))
-    return Trained(run.config, state.meta, run.metrics(), (problem.policy.obs_dim, problem.policy.act_dim),
-                   Reference.load(run.path, state.iteration))
+    state = run.load(initial_state(problem), iteration=iteration)
+    return Trained(run.config, state.meta, run.metrics()[:state.iteration],
+                   (problem.policy.obs_dim, problem.policy.act_dim), Reference.load(run.path, state.iteration))
 
 
 def problem_with_closed_envs(config, make_envs):

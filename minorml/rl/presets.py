@@ -40,6 +40,14 @@ ENVIRONMENTS = {
                     laf_activation="relu", iterations=100),
 }
 
+# Ours: systems that no single policy can serve, where the paper's cart-pole and cheetah have one that can.
+ENVIRONMENTS |= {
+    "cartpole-positions": ENVIRONMENTS["cartpole"] | dict(env=ENVS + "CartPolePositions-v0"),
+    "cartpole-motor": ENVIRONMENTS["cartpole"] | dict(env=ENVS + "CartPoleMotor-v0", vary=("reversed=choice:0,1",)),
+    "cheetah-reverse": ENVIRONMENTS["cheetah"] | dict(env=ENVS + "HalfCheetahReverse-v0",
+                                                      vary=("reversed=choice:0,1",)),
+}
+
 # The published values as they are: one outer update for each batch of rollouts, gradients of any length, observations
 # as they come. They are here to show what the algorithm as published does; to learn with, take the others.
 ENVIRONMENTS |= {
@@ -109,6 +117,9 @@ ROWS = [
     ("cheetah-published", "norml", 3e-5, 5e-4, -1.9, {}),
 ]
 
+ROWS += [(system, *row[1:]) for system, like in [("cartpole-positions", "cartpole"), ("cartpole-motor", "cartpole"),
+                                                 ("cheetah-reverse", "cheetah")] for row in ROWS if row[0] == like]
+
 # The same at a size that a laptop finishes in minutes: fewer and shorter trajectories, fewer iterations.
 SMALL = {
     "cartpole": dict(horizon=200, num_tasks=5, num_trajectories=10),
@@ -145,11 +156,14 @@ def closest(config):
 
 
 def labels(configs):
-    """A label for each configuration, whatever its seed: ENV/METHOD, and in what those of one name differ."""
+    """A label for each configuration, whatever its seed: ENV/METHOD, and where those of one name differ, what is not
+    as in the preset.
+    """
     names = [closest(config) or f"{re.split('[/:]', config.env)[-1]}/{config.method}" for config in configs]
     first = dict(zip(reversed(names), reversed(configs)))
     differ = {name: [] for name in names}
     for name, config in zip(names, configs):
         differ[name] += changes(config, first[name])
-    return [" ".join([name, *(setting(field, getattr(config, field)) for field in sorted(set(differ[name])))])
+    return [" ".join([name, *(setting(field, getattr(config, field)) for field in sorted(set(differ[name]))
+                              if name not in PRESETS or getattr(config, field) != getattr(PRESETS[name], field))])
             for name, config in zip(names, configs)]

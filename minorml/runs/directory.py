@@ -4,14 +4,13 @@
     versions.json    the code's commit, Python, packages, processor, BLAS
     spaces.json      how many observations and actions there are: a policy needs no environment then
     metrics.csv      one row per finished iteration
-    checkpoints/     iteration-000300.npz …, the last three; one after every iteration
+    checkpoints/     iteration-000300.npz …, one after every iteration: the last three, and each tenth of the run
     reference.npz    what logs of held-out tasks gave, measured after training (`minorml/deployment/reference.py`)
     failures/        what led to a number that is not finite, for `minorml replay`
     plots/           figures
 
 After each iteration its row of metrics is put on the disk, and then its checkpoint (`minorml/runs/checkpoints.py`). So
-whatever happens, and whenever, at most the iteration in progress is lost: the newest checkpoint is whole, and
-metrics.csv holds its iterations' rows at least; what is past them is cut off when the run goes on.
+whatever happens, at most the iteration in progress is lost. Rows past the newest checkpoint are cut off at a resume.
 """
 
 import csv
@@ -205,16 +204,20 @@ class Run:
             raise OSError(error.errno, error.strerror, str(self.path / "metrics.csv")) from error
 
     def save(self, state):
-        """Write a checkpoint and drop those older than the last three."""
+        """Write a checkpoint, and drop those older than the last three but for each tenth of the run."""
         arrays, facts = _to_arrays(state)
         checkpoints.write(self.path / "checkpoints" / f"iteration-{state.iteration:06d}.npz", arrays, **facts)
-        for old in self._checkpoints()[:-KEPT]:
-            old.unlink()
+        tenth = self.config.iterations // 10
+        for iteration, old in list(self.kept().items())[:-KEPT]:
+            if tenth < KEPT or iteration % tenth > 0:  # of a run of fewer than thirty nobody wants the past
+                old.unlink()
 
-    def load(self, template, warn=say):
-        """The newest checkpoint that can be read, as a State shaped like `template`; a damaged one is named."""
-        found = self._checkpoints()
-        for path in reversed(found):
+    def load(self, template, warn=say, iteration=None):
+        """The newest checkpoint that can be read (a damaged one is named) or an iteration's: State like `template`."""
+        found = self.kept()
+        if iteration is not None and iteration not in found:
+            raise RunError(f"{self.path}/checkpoints: none of iteration {iteration}; there are {[*found]}")
+        for path in reversed(found.values()) if iteration is None else [found[iteration]]:
             try:
                 state = _from_arrays(*checkpoints.read(path, _to_arrays(template)[0]), template)
                 if path.name != f"iteration-{state.iteration:06d}.npz":
@@ -226,7 +229,7 @@ class Run:
 
     def restore(self, template):
         """The State to go on from, with metrics.csv cut back to it. `template`: the initial state."""
-        state = self.load(template) if self._checkpoints() else template
+        state = self.load(template) if self.kept() else template
         lines, rows = self._rows(state.iteration)
         found = [row["iteration"] for row in rows]
         if found != list(range(1, state.iteration + 1)):
@@ -263,9 +266,10 @@ class Run:
             self._metrics.close()
         self._lock.release()
 
-    def _checkpoints(self):
-        found = [path for path in (self.path / "checkpoints").glob("iteration-*.npz") if path.stem[10:].isdecimal()]
-        return sorted(found, key=lambda path: int(path.stem[10:]))
+    def kept(self):
+        """The checkpoints that there are, {iteration: file}, the oldest first."""
+        found = (self.path / "checkpoints").glob("iteration-*.npz")
+        return dict(sorted((int(path.stem[10:]), path) for path in found if path.stem[10:].isdecimal()))
 
 
 def _a_start(entry):
