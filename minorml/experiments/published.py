@@ -18,6 +18,8 @@ class Published(NamedTuple):
 def read(path, system):
     """The curves of one system in a CSV file: system, method, trajectories, return; lines with # are remarks.
 
+    Several systems, with spaces between them, share a curve.
+
     Raises
     ------
     ValueError : the file cannot be read as such
@@ -26,7 +28,7 @@ def read(path, system):
     try:
         lines = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
         for row in csv.DictReader(lines, strict=True):
-            if row["system"] == system:
+            if system in row["system"].split():
                 found.setdefault(row["method"], []).append((float(row["trajectories"]), float(row["return"])))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise ValueError(f"{path}: expected lines of system,method,trajectories,return; {error!r}") from None
