@@ -8,7 +8,7 @@ import pytest
 
 import minorml
 from minorml import Config, preset
-from minorml.experiments.train import iterate
+from minorml.experiments.train import _update, iterate
 from minorml.experiments.trained import initial_state
 from minorml.meta import meta_gradient, outer_loss
 from minorml.methods import METHODS
@@ -97,6 +97,26 @@ def test_the_clip_acts_from_the_second_outer_step_on():
     first, several = (minorml.train(small(outer_steps=n, outer_rate=0.05), progress=False).metrics for n in (1, 4))
     assert all(row["clip_fraction"] == 0 for row in first)
     assert all(row["clip_fraction"] > 0 for row in several)
+
+
+def test_updates_for_a_batch_end_when_many_rows_are_clipped(monkeypatch):
+    """One update more than there are shares of clipped rows within the limit; the first, whose share is 0, is made."""
+    made = []
+
+    def update(*arguments):
+        made.append(arguments)
+        return _update(*arguments)
+
+    monkeypatch.setattr("minorml.experiments.train._update", update)
+    fields = dict(outer_rate=0.05, iterations=1)
+    shares = [minorml.train(small(outer_steps=n + 1, **fields), progress=False).metrics[0]["clip_fraction"]
+              for n in range(4)]
+    assert shares[0] == 0 < shares[1]
+    for limit in (0.0, shares[1], 1.0):
+        made.clear()
+        row, = minorml.train(small(outer_steps=4, max_clip_fraction=limit, **fields), progress=False).metrics
+        beyond = next((n for n, share in enumerate(shares) if share > limit), 4)
+        assert len(made) == beyond and row["clip_fraction"] == shares[min(beyond, 3)]
 
 
 def test_two_adaptation_steps_explore_twice():

@@ -55,6 +55,9 @@ def iterate(problem, pool, state):
     mean, std = pooled([one.advantages for one in sampled])
     for _ in range(config.outer_steps):
         parts = pool.gradients(meta, state.meta, state.iteration, mean, std)
+        clip_fraction = np.mean([one.clip_fraction for one in parts])  # of the first update: 0
+        if clip_fraction > config.max_clip_fraction:
+            break
         wrong = {i: what for i, one in enumerate(parts) if (what := _not_finite(problem.policy, one))}
         if wrong:
             first = min(wrong)
@@ -82,7 +85,7 @@ def iterate(problem, pool, state):
         "gradient_norm": norm,
         "log_std": problem.policy.split(meta.theta)[1].mean(),
         "alpha_norm": np.linalg.norm(meta.alpha),
-        "clip_fraction": np.mean([one.clip_fraction for one in parts]),
+        "clip_fraction": clip_fraction,
     }
     return state, {name: value if isinstance(value, int) else float(value) for name, value in row.items()}
 

@@ -63,6 +63,8 @@ class Config:
     outer_steps: int = _option("outer updates per batch of rollouts; PPO's clip acts from the second on", POSITIVE,
                                default=1)
     clip: float = _option("PPO's ε", POSITIVE, default=0.2)
+    max_clip_fraction: float = _option("the outer updates for a batch end when more than this share of its rows is "
+                                       "clipped", (lambda x: 0 <= x <= 1, "a number in [0, 1]"), default=1.0)
     iterations: int = _option("outer iterations of the whole run; each samples a batch of rollouts", POSITIVE,
                              default=1000)
     seed: int = _option("seed of every random number", NOT_NEGATIVE, default=0)

@@ -54,7 +54,7 @@ ENVIRONMENTS |= {
     f"{env}-published": ENVIRONMENTS[env] | dict(max_gradient_norm=1e38, **others) for env, others in [
         ("point", dict(discount=0.9, activation="tanh", laf_activation="tanh", outer_steps=1, clip=0.2)),
         ("point-sparse", dict(discount=0.9)), ("cartpole", dict(iterations=500)),
-        ("cheetah", dict(iterations=937, obs_scale=()))]}
+        ("cartpole-positions", dict(iterations=500)), ("cheetah", dict(iterations=937, obs_scale=()))]}
 
 # environment, method, α, outer rate, log σ, and what else differs from Config's defaults
 ROWS = [
@@ -117,8 +117,9 @@ ROWS = [
     ("cheetah-published", "norml", 3e-5, 5e-4, -1.9, {}),
 ]
 
-ROWS += [(system, *row[1:]) for system, like in [("cartpole-positions", "cartpole"), ("cartpole-motor", "cartpole"),
-                                                 ("cheetah-reverse", "cheetah")] for row in ROWS if row[0] == like]
+ROWS += [(system, *row[1:]) for system, like in [
+    ("cartpole-positions", "cartpole"), ("cartpole-motor", "cartpole"), ("cheetah-reverse", "cheetah"),
+    ("cartpole-positions-published", "cartpole-published")] for row in ROWS if row[0] == like]
 
 # The same at a size that a laptop finishes in minutes: fewer and shorter trajectories, fewer iterations.
 SMALL = {
