@@ -19,8 +19,8 @@
 | `minorml/CartPoleMotor-v0`     | `reversed`, 0 or 1       | all four             |
 
 w is −1 if `reversed`, or else 1. The paper has the first: b uniform in ±10° (Yang et al. 2019). One policy can serve
-all of its tasks, since the pole's rate tells when the measured angle is wrong. The other two are ours: no policy
-without memory balances the pole under both of a motor's wirings, or under every bias when it does not see the rates.
+all of its tasks, since the pole's rate tells when the measured angle is wrong. The other two are ours, and harder on a
+single policy. (`docs/original.md`: in the authors' code the rates are lost too.)
 
 Constants and order of operations are those of Gymnasium's CartPole-v1 (Barto, Sutton and Anderson 1983; the
 equations are Florian's, 2007): with actions ±1 the states are the same to the last bit.

@@ -40,7 +40,7 @@ ENVIRONMENTS = {
                     laf_activation="relu", iterations=100),
 }
 
-# Ours: systems that no single policy can serve, where the paper's cart-pole and cheetah have one that can.
+# Ours: harder on a single policy than the paper's cart-pole and cheetah, where one can serve all tasks.
 ENVIRONMENTS |= {
     "cartpole-positions": ENVIRONMENTS["cartpole"] | dict(env=ENVS + "CartPolePositions-v0"),
     "cartpole-motor": ENVIRONMENTS["cartpole"] | dict(env=ENVS + "CartPoleMotor-v0", vary=("reversed=choice:0,1",)),
