@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.page import Ratio, Times
 from benchmarks.timing import in_turn
-from envs.cheetah import FRAME_SKIP, SWAPPED, mujoco  # it chooses how MuJoCo draws
+from envs.cheetah import FRAME_SKIP, mujoco  # it chooses how MuJoCo draws
 from minorml.experiments.trained import initial_state
 from minorml.parallel.share import Share
 from minorml.parallel.workers import WorkerPool
@@ -29,7 +29,7 @@ def main(page):
         lengths = np.concatenate([one.alive.sum(axis=1) for one in trajectories])
         actions = np.clip(np.concatenate([one.actions for one in trajectories]).astype(np.float64), -1, 1)
         swapped = np.array(envs.get_attr("swapped"), bool)
-        controls = np.where(swapped[:, None, None], actions[:, :, SWAPPED], actions)
+        controls = np.where(swapped[:, None, None], envs._wrongly(actions), actions)
 
         def replay(copies):
             for i in copies:

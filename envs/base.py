@@ -120,6 +120,10 @@ class TaskVectorEnv(gymnasium.vector.VectorEnv):
         """The tasks as `step_copy` takes them, (N, C): the task attributes."""
         return np.stack(list(self._task.values()), axis=1)
 
+    def _value(self, name):
+        """A task attribute in each copy, (N,): 0 where it is no part of the task."""
+        return self._task.get(name, np.zeros(self.num_envs))
+
     def _living(self):
         """Which copies (N,) a step moves: those that neither have ended nor rest."""
         return ~(self._ended | self._resting)

@@ -53,7 +53,6 @@ class CartPoleVectorEnv(TaskVectorEnv):
     """
 
     single_action_space = Box(-1.0, 1.0, (1,), np.float64)
-    switches = {"reversed"}
 
     def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, render_mode: str | None = None,
                  positions_only: bool = False):
@@ -78,7 +77,7 @@ class CartPoleVectorEnv(TaskVectorEnv):
 
     def _observe(self, states):
         observations = states.copy()
-        observations[:, 2] += self._bias()
+        observations[:, 2] += self._value("angle_bias")
         return (observations / SCALE)[:, self._seen]
 
     @staticmethod
@@ -101,15 +100,11 @@ class CartPoleVectorEnv(TaskVectorEnv):
         return (0.0 if terminated else 1.0), terminated
 
     def _constants(self):
-        return np.stack([self._bias(), self._wiring()], axis=1)
-
-    def _bias(self):
-        """b of every copy, (N,): the task's, or 0 where it is no part of the task."""
-        return self._task.get("angle_bias", np.zeros(self.num_envs))
+        return np.stack([self._value("angle_bias"), self._wiring()], axis=1)
 
     def _wiring(self):
         """w of every copy, (N,)."""
-        return np.where(self._task.get("reversed", np.zeros(self.num_envs)) == 1, -1.0, 1.0)
+        return 1.0 - 2.0 * self._value("reversed")
 
 
 class CartPoleEnv(TaskEnv):
@@ -119,7 +114,7 @@ class CartPoleEnv(TaskEnv):
 
     def _draw(self):
         x, _, theta, _ = self._trail[-1]
-        (bias,) = self._row._bias()
+        (bias,) = self._row._value("angle_bias")
         hinge = np.array([x, 0.0])
         canvas = Canvas((-2.6, 2.6), (-1.2, 1.92), width=400)
         canvas.line([(-2.6, -0.2), (2.6, -0.2)], "gray", 0.02)
@@ -150,6 +145,7 @@ class CartPoleMotorVectorEnv(CartPoleVectorEnv):
     """Cart-poles whose motor may be wired the other way round: the task attribute is `reversed`, 0 or 1."""
 
     task_attributes = {"reversed": 0}
+    switches = {"reversed"}
 
 
 class CartPoleMotorEnv(CartPoleEnv):

@@ -119,7 +119,7 @@ class HalfCheetahVectorEnv(TaskVectorEnv):
         self._seen_warning = 0
 
     def _wrongly(self, u):
-        """The controls (N, 6) of hips that are wired wrongly."""
+        """The controls (…, 6) of hips that are wired wrongly."""
         raise NotImplementedError
 
     def close_extras(self):
@@ -200,7 +200,7 @@ class HalfCheetahSwapVectorEnv(HalfCheetahVectorEnv):
     switches = {"swapped"}
 
     def _wrongly(self, u):
-        return u[:, SWAPPED]
+        return u[..., SWAPPED]
 
 
 class HalfCheetahSwapEnv(HalfCheetahEnv):

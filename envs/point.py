@@ -75,7 +75,7 @@ class PointVectorEnv(TaskVectorEnv):
 
     def _direction(self, name):
         """Cosine and sine, each (N,), of an angle: the task's, or 0 where it is no part of the task."""
-        angle = self._task.get(name, np.zeros(self.num_envs))
+        angle = self._value(name)
         return np.cos(angle), np.sin(angle)
 
 

@@ -26,6 +26,7 @@ from ..rl.config import parse_setting
 from ..rl.tasks import grid_tasks, parse
 from ..runs.checkpoints import write_atomically
 from .plots import pyplot, save
+from .report import curve_file
 from .statistics import interquartile_mean
 from .tables import interval, number, table, write_csv
 
@@ -68,31 +69,29 @@ def read(page):
     try:
         with open(page / "evaluation.csv", newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                after = float(row["after_sampled"])
-                found.setdefault(row["run"], {}).setdefault(int(row["seed"]), []).append(after)
+                system, _, run = row["run"].partition("/")
+                seeds = found.setdefault(system, {}).setdefault(run, {})
+                seeds.setdefault(int(row["seed"]), []).append(float(row["after_sampled"]))
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{page}: expected the folder of a page of results; {error!r}") from None
-    returns = {label: np.array([np.mean(tasks) for tasks in seeds.values()]) for label, seeds in found.items()}
-    systems = list(dict.fromkeys(label.partition("/")[0] for label in returns))
-    return [_system(page, name, {label.partition("/")[2]: x for label, x in returns.items()
-                                 if label.partition("/")[0] == name}, found[f"{name}/dr"])
-            for name in systems if f"{name}/dr" in returns]
+    return [_system(page, name, runs) for name, runs in found.items() if "dr" in runs]
 
 
-def _system(page, name, returns, seeds):
-    """One system from {METHOD or METHOD SETTING: (seeds,)}."""
-    alone = [interquartile_mean(x) for label, x in returns.items() if _is_alone(label)]
+def _system(page, name, runs):
+    """One system from {METHOD or METHOD SETTING: {seed: [return on each task]}}."""
+    returns = {run: np.array([np.mean(tasks) for tasks in seeds.values()]) for run, seeds in runs.items()}
+    alone = [interquartile_mean(x) for run, x in returns.items() if _is_alone(run)]
     if not alone:
         raise ValueError(f"{page}: {name} has no run of {name}/dr on one task alone, which is the ceiling; "
                          "minorml sweep --set vary=NAME=choice:VALUE makes one")
-    untrained = np.mean([_first_return(page / f"{name}-dr-{seed}.csv") for seed in seeds])
+    untrained = np.mean([_first_return(page / curve_file(f"{name}/dr", seed)) for seed in runs["dr"]])
     adapted = {method: returns[method] for method in METHODS if method in returns and METHODS[method].adapts}
     return System(name, float(untrained), float(np.mean(alone)), returns["dr"], adapted)
 
 
-def _is_alone(label):
-    """Whether a label is domain randomization's on a distribution of one task."""
-    method, _, settings = label.partition(" ")
+def _is_alone(run):
+    """Whether this is domain randomization on a distribution of one task."""
+    method, _, settings = run.partition(" ")
     if method != "dr" or not settings.startswith("vary=") or " " in settings:
         return False
     return len(grid_tasks(list(map(parse, parse_setting(settings)[1])), 2)) == 1
@@ -112,11 +111,11 @@ def adaptation_map(pages, out):
     rows = [[one.name, method, k, f"{one.scores(x):.4f}"] for one in systems
             for method, returns in {"dr": one.single, **one.adapted}.items() for k, x in enumerate(returns)]
     write_csv(out / "map.csv", ["system", "method", "number", "score"], rows)
-    draw(systems, out / "map.png")
     methods = [method for method in METHODS if any(method in one.adapted for one in systems)]
+    draw(systems, methods, out / "map.png")
     cells = [[one.name, number(one.untrained), interval(one.single),
               *(interval(one.adapted[m]) if m in one.adapted else "" for m in methods), number(one.ceiling),
-              f"{100 * one.room:.0f} %", *(_percent(one.share(m)) if m in one.adapted else "" for m in methods)]
+              f"{number(100 * one.room, 0)} %", *(_percent(one.share(m)) if m in one.adapted else "" for m in methods)]
              for one in systems]
     header = ["system", "untrained", "best single policy", *methods, "ceiling", "room",
               *(f"share, {m}" for m in methods)]
@@ -133,20 +132,17 @@ def adaptation_map(pages, out):
 
 
 def _percent(shares):
-    if not np.isfinite(shares).all():
-        return "no room"
-    return f"{100 * interquartile_mean(shares):.0f} %".replace("-", "−")
+    return f"{number(100 * interquartile_mean(shares), 0)} %" if np.isfinite(shares).all() else "no room"
 
 
-def draw(systems, path):
+def draw(systems, methods, path):
     """A row for each system: its best single policy, each method's seeds, the ceiling at 1."""
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(9, 1.2 + 0.8 * len(systems)), layout="constrained")
-    methods = [method for method in METHODS if any(method in one.adapted for one in systems)]
     colors = dict(zip(methods, plt.rcParams["axes.prop_cycle"].by_key()["color"]))
     for y, one in enumerate(systems):
-        single = one.scores(interquartile_mean(one.single))
-        axes.barh(y, 1 - single, left=single, height=0.7, color="0.92", zorder=0)
+        single = 1 - one.room
+        axes.barh(y, one.room, left=single, height=0.7, color="0.92", zorder=0)
         axes.plot([single, single], [y - 0.35, y + 0.35], color="black", lw=2,
                   label="best single policy" if y == 0 else None)
         for k, method in enumerate(methods):

@@ -45,6 +45,12 @@ def on_tasks(config, tasks, make_envs=None):
         yield problem
 
 
+def act(problem, thetas, tasks, seed=0):
+    """K trajectories of each policy θ (M, P) on its task, after `finetune` of the same seed → M `Trajectories`."""
+    rngs = [stream(seed, EVALUATE, 1, i) for i in range(len(tasks))]
+    return problem.rollout(thetas, rngs, list(map(describe, tasks)))
+
+
 def finetune(trained: Trained, tasks: Sequence[dict], steps: int | None = None, seed: int = 0,
              make_envs: Callable | None = None) -> np.ndarray:
     """Adapt to tasks.

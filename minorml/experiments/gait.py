@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..methods import METHODS
-from ..rl.streams import EVALUATE, stream
-from ..rl.tasks import describe, grid_tasks
-from .finetune import finetune, on_tasks
+from ..rl.tasks import grid_tasks
+from .finetune import act, finetune, on_tasks
 from .plots import pyplot, save
 from .published import smoothed
 from .trained import load
@@ -36,11 +35,12 @@ def is_cheetah(config):
     return config.env.startswith("minorml_envs:minorml/HalfCheetah")
 
 
-def equally_fast(runs, seed=0):
-    """The gaits of several runs, {label: Run}, at nearly the same return: [Gait]."""
-    learned = {label: smoothed(run.metrics(), "post_return") for label, run in runs.items()}
-    speed = min(returns[-1] for returns in learned.values())
-    return [gait(label, run, _nearest(run, learned[label], speed), seed) for label, run in runs.items()]
+def equally_fast(outcomes, seed=0):
+    """The gaits of several runs, at nearly the same return: [Gait]."""
+    learned = [smoothed(one.metrics, "post_return") for one in outcomes]
+    speed = min(returns[-1] for returns in learned)
+    return [gait(one.label, one.run, _nearest(one.run, returns, speed), seed)
+            for one, returns in zip(outcomes, learned)]
 
 
 def _nearest(run, returns, speed):
@@ -57,8 +57,7 @@ def gait(label, run, iteration, seed=0):
     else:
         thetas = np.stack([trained.meta.theta] * len(tasks))
     with on_tasks(config, tasks) as problem:
-        performed = problem.rollout(thetas, [stream(seed, EVALUATE, 1, i) for i in range(len(tasks))],
-                                    list(map(describe, tasks)))
+        performed = act(problem, thetas, tasks, seed)
     scale = (config.obs_scale or (1.0,))[0]
     return Gait(label, iteration, np.array([one.returns.mean() for one in performed]),
                 [scale * one.live(one.states[:, 1:])[:, 0].astype(float) for one in performed])

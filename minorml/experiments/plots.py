@@ -9,9 +9,8 @@ from ..advantage import AdvantageNetwork
 from ..methods import METHODS
 from ..policy import GaussianPolicy
 from ..rl.presets import labels
-from ..rl.streams import EVALUATE, stream
 from ..rl.tasks import describe, grid_tasks
-from .finetune import finetune, on_tasks
+from .finetune import act, finetune, on_tasks
 from .published import smoothed, trajectories
 from .statistics import bootstrap_interval, interquartile_mean
 
@@ -103,8 +102,7 @@ def point_stages(trained, tasks, seed=0):
         stages["fine-tuned θ_i"] = finetune(trained, tasks, seed=seed)
     with on_tasks(config, tasks) as problem:
         return {stage: [(one, _spread(one, np.exp(problem.policy.split(theta)[1])))
-                        for one, theta in zip(problem.rollout(thetas, [stream(seed, EVALUATE, 1, i) for i in
-                                                                       range(len(tasks))]), thetas)]
+                        for one, theta in zip(act(problem, thetas, tasks, seed), thetas)]
                 for stage, thetas in stages.items()}
 
 

@@ -23,7 +23,7 @@ from ..runs.checkpoints import write_atomically
 from ..runs.directory import Run, RunError
 from ..runs.machine import commit
 from ..runs.progress import Progress
-from . import plots, published, sections
+from . import gait, plots, published, sections
 from .finetune import evaluate
 from .reproduction import commands, made_with
 from .statistics import last_returns, probability_of_improvement
@@ -94,9 +94,11 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True, curves=
         theirs = published.read(curves, env.removesuffix("-published")) if curves else []
         page += [*_learning(env, [one.run for ones in alike.values() for one in ones if one.metrics], out, theirs),
                  *_beside(theirs, alike), *_improvement(env, alike)]
-        if plots.is_point(next(iter(alike.values()))[0].run.config):
+        config = next(iter(alike.values()))[0].run.config
+        if plots.is_point(config):
             page += sections.point(env, alike, out, tasks, seed)
-        page += sections.cheetah(env, alike, out, seed)
+        if gait.is_cheetah(config):
+            page += sections.cheetah(env, alike, out, seed)
     write_atomically(out / "README.md", ("\n\n".join([*page, *_every_seed(groups)]) + "\n").encode())
     return out / "README.md"
 
@@ -167,7 +169,12 @@ def _write_curves(out, outcomes):
     for one in outcomes:
         rows = [[format(int(row[name]) if kind == "d" else row[name], kind) for name, kind in CURVE.items()]
                 for row in one.metrics]
-        write_csv(out / f"{one.label.replace('/', '-').replace(' ', '-')}-{one.run.config.seed}.csv", [*CURVE], rows)
+        write_csv(out / curve_file(one.label, one.run.config.seed), [*CURVE], rows)
+
+
+def curve_file(label, seed):
+    """The name of the file with a run's learning curve."""
+    return f"{label.replace('/', '-').replace(' ', '-')}-{seed}.csv"
 
 
 def _write_evaluation(out, outcomes):

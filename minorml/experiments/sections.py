@@ -30,7 +30,7 @@ def point(env, groups, out, tasks, seed):
             "tasks, then interquartile means over seeds with 95 % intervals.",
             table(["", "policy", "seeds", "return", "deviation of the return", "of the last position", "σ"], cells)]
     shown = {}  # the first complete run of each
-    for one in [one for ones in groups.values() for one in ones if one.held_out and not one.problem]:
+    for one in _complete(groups):
         shown.setdefault(one.run.config.method, one)
     figure = {f"{one.run.config.method}, seed {one.run.config.seed}": one.trained for one in shown.values()
               if "psi" in one.run.config.learned}
@@ -44,7 +44,7 @@ def point(env, groups, out, tasks, seed):
                  "origin for four actions (arrows), over the displacement that follows. Dots mark where rotations take "
                  "the action. The adaptation step makes an action likelier where A_ψ is negative. The lower row shows "
                  "where the mean action takes the point, before and after adaptation."]
-        plots.advantage_over_angle(_in_the_course(shown["norml"].run), out / f"{env}-advantage-angle.png")
+        plots.advantage_over_angle(_in_the_course(shown["norml"]), out / f"{env}-advantage-angle.png")
         page += [f"![A_ψ over the angle of an action]({env}-advantage-angle.png)",
                  "The same run: −A_ψ at the origin for an action of length 1 over its angle, where no rotation turns "
                  "it (the paper's Figures 2b and 2d, in the paper's sign)."]
@@ -53,16 +53,16 @@ def point(env, groups, out, tasks, seed):
 
 def cheetah(env, groups, out, seed):
     """The half cheetah: how steadily domain randomization and NoRML run."""
-    pairs = {}  # seed → {label: Run}, complete runs of both
-    for one in [one for ones in groups.values() for one in ones if one.held_out and not one.problem]:
-        if gait.is_cheetah(one.run.config) and one.label in (f"{env}/dr", f"{env}/norml"):
-            pairs.setdefault(one.run.config.seed, {})[one.label] = one.run
+    pairs = {}  # seed → the complete runs of both
+    for one in _complete(groups):
+        if one.label in (f"{env}/dr", f"{env}/norml"):
+            pairs.setdefault(one.run.config.seed, []).append(one)
     gaits = {k: gait.equally_fast(pair, seed) for k, pair in pairs.items() if len(pair) == 2}
     if not gaits:
         return []
     gait.draw(next(iter(gaits.values())), out / f"{env}-pitch.png")
     rows = [[one.label, str(k), str(one.iteration), number(one.returns.mean()),
-             *(f"{x:.3f}".replace("-", "−") for x in (np.mean([p.mean() for p in one.pitches]), one.deviation))]
+             *(number(x, 3) for x in (np.mean([p.mean() for p in one.pitches]), one.deviation))]
             for k, pair in gaits.items() for one in pair]
     return [f"## Gait: {env}",
             "How steadily the body is carried where both run equally fast (the paper's Figure 5b). Of each run the "
@@ -73,8 +73,14 @@ def cheetah(env, groups, out, seed):
             f"![The distribution of the pitch, first seed]({env}-pitch.png)"]
 
 
-def _in_the_course(run):
+def _complete(groups):
+    """The runs that have all their iterations and could be evaluated."""
+    return [one for ones in groups.values() for one in ones if one.held_out and not one.problem]
+
+
+def _in_the_course(outcome):
     """A run's Trained from its first checkpoint that is kept, the one nearest to its middle, and the last."""
-    kept = [*run.kept()]
-    middle = min(kept, key=lambda iteration: abs(iteration - kept[-1] / 2))
-    return [load(run.path, iteration=iteration) for iteration in sorted({kept[0], middle, kept[-1]})]
+    *earlier, last = outcome.run.kept()
+    middle = min(earlier, key=lambda iteration: abs(iteration - last / 2), default=last)
+    shown = sorted({*earlier[:1], middle} - {last})
+    return [*(load(outcome.run.path, iteration=iteration) for iteration in shown), outcome.trained]

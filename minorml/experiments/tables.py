@@ -25,8 +25,8 @@ def with_interval(statistic, *samples):
     return number(statistic(*samples)) + (f" ({number(low)} to {number(high)})" if np.isfinite(low) else "")
 
 
-def number(value):
-    return f"{value:.2f}".replace("-", "−") if np.isfinite(value) else ""
+def number(value, digits=2):
+    return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else ""
 
 
 def duration(seconds):
