@@ -22,10 +22,11 @@ ALONE_point-sparse := $(ALONE_point)
 ALONE_cartpole := angle_bias=choice:-0.13 angle_bias=choice:0 angle_bias=choice:0.13
 ALONE_cartpole-positions := $(ALONE_cartpole)
 ALONE_cartpole-motor := reversed=choice:0 reversed=choice:1
+ALONE_cartpole-motor-pole := $(ALONE_cartpole-motor)
 ALONE_cheetah := swapped=choice:0 swapped=choice:1
 ALONE_cheetah-reverse := reversed=choice:0 reversed=choice:1
 ALONE ?= $(ALONE_$(ENVIRONMENT))
-MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cheetah cheetah-reverse)
+MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cartpole-motor-pole cheetah cheetah-reverse)
 WORKERS ?= 2
 
 .PHONY: demo robot results map test test-oracle test-no-jit mutation lint docs docs-check clean

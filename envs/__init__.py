@@ -10,6 +10,7 @@ It is installed as `minorml_envs`.
 | `minorml/CartPoleSensorBias-v0`  | `angle_bias`, radians      | 1 while the pole stands     | 500   |
 | `minorml/CartPolePositions-v0`   | `angle_bias`, rates unseen | 1 while the pole stands     | 500   |
 | `minorml/CartPoleMotor-v0`       | `reversed`, 0 or 1         | 1 while the pole stands     | 500   |
+| `minorml/CartPoleMotorPole-v0`   | `reversed`, cart unseen    | 1 while the pole stands     | 500   |
 | `minorml/HalfCheetahSwap-v0`     | `swapped`, 0 or 1          | speed − effort + 1          | 1000  |
 | `minorml/HalfCheetahReverse-v0`  | `reversed`, 0 or 1         | speed − effort + 1          | 1000  |
 
@@ -25,8 +26,9 @@ for name, steps, system, options in [
     ("PointRotationSparse", 100, "point:PointRotation", {"sparse": True}),
     ("PointGoal", 10, "point:PointGoal", {}),
     ("CartPoleSensorBias", 500, "cartpole:CartPoleSensorBias", {}),
-    ("CartPolePositions", 500, "cartpole:CartPoleSensorBias", {"positions_only": True}),
+    ("CartPolePositions", 500, "cartpole:CartPoleSensorBias", {"observed": "positions"}),
     ("CartPoleMotor", 500, "cartpole:CartPoleMotor", {}),
+    ("CartPoleMotorPole", 500, "cartpole:CartPoleMotor", {"observed": "pole"}),
     ("HalfCheetahSwap", 1000, "cheetah:HalfCheetahSwap", {}),
     ("HalfCheetahReverse", 1000, "cheetah:HalfCheetahReverse", {}),
 ]:

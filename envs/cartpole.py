@@ -17,10 +17,12 @@
 | `minorml/CartPoleSensorBias-v0`| `angle_bias` b, radians  | all four             |
 | `minorml/CartPolePositions-v0` | `angle_bias` b, radians  | the positions alone  |
 | `minorml/CartPoleMotor-v0`     | `reversed`, 0 or 1       | all four             |
+| `minorml/CartPoleMotorPole-v0` | `reversed`, 0 or 1       | the pole's two alone |
 
 w is −1 if `reversed`, or else 1. The paper has the first: b uniform in ±10° (Yang et al. 2019). One policy can serve
-all of its tasks, since the pole's rate tells when the measured angle is wrong. The other two are ours, and harder on a
-single policy. (`docs/original.md`: in the authors' code the rates are lost too.)
+all of its tasks, since the pole's rate tells when the measured angle is wrong. The others are ours. Where the cart is
+seen, a single policy can serve both wirings of the motor: it pushes to the right, and later reads from the cart's place
+which way that went. (`docs/original.md`: in the authors' code the rates are lost too.)
 
 Constants and order of operations are those of Gymnasium's CartPole-v1 (Barto, Sutton and Anderson 1983; the
 equations are Florian's, 2007): with actions ±1 the states are the same to the last bit.
@@ -44,19 +46,23 @@ MAX_X = 2.4  # m
 MAX_ANGLE = 12 * 2 * np.pi / 360  # rad
 START = 0.05
 SCALE = np.array([4.8, 3.0, 0.418, 3.0])  # of the observation
+OBSERVED = {"all": (0, 1), "positions": (0, 2), "pole": (2, 1)}  # of (x, ẋ, θ, θ̇): from which on, each how many
 
 
 class CartPoleVectorEnv(TaskVectorEnv):
     """Copies of the cart-pole (cartpole.1). Subclasses say what makes its task: the bias or the motor's wiring.
 
-    positions_only : observe (x, θ + b) alone
+    observed : "all", or "positions" (x, θ + b) alone, or the "pole" (θ + b, θ̇) alone
     """
 
     single_action_space = Box(-1.0, 1.0, (1,), np.float64)
 
     def __init__(self, num_envs: int = 1, max_episode_steps: int | None = None, render_mode: str | None = None,
-                 positions_only: bool = False):
-        self._seen = slice(None, None, 2 if positions_only else 1)  # of (x, ẋ, θ, θ̇)
+                 observed: str = "all"):
+        if observed not in OBSERVED:
+            raise ValueError(f"observed: expected one of {', '.join(OBSERVED)}; given {observed!r}")
+        self._first, self._each = OBSERVED[observed]
+        self._seen = slice(self._first, None, self._each)
         self.single_observation_space = Box(-np.inf, np.inf, SCALE[self._seen].shape, np.float64)
         super().__init__(num_envs, max_episode_steps, render_mode)
 
@@ -84,7 +90,7 @@ class CartPoleVectorEnv(TaskVectorEnv):
     def step_copy(state, action, constants, observation):
         """`_advance` and `_observe` of one copy. Sine and cosine are the C library's: a unit in the last place."""
         x, x_dot, theta, theta_dot = state[0], state[1], state[2], state[3]
-        bias, wiring = constants[0], constants[1]
+        bias, wiring, first, each = constants[0], constants[1], int(constants[2]), int(constants[3])
         force = FORCE * wiring * min(max(action[0], -1.0), 1.0)
         cos, sin = math.cos(theta), math.sin(theta)
         push = (force + POLE_MOMENT * (theta_dot * theta_dot) * sin) / TOTAL_MASS
@@ -92,15 +98,16 @@ class CartPoleVectorEnv(TaskVectorEnv):
         x_acc = push - POLE_MOMENT * theta_acc * cos / TOTAL_MASS
         state[0], state[1] = x + TIME_STEP * x_dot, x_dot + TIME_STEP * x_acc
         state[2], state[3] = theta + TIME_STEP * theta_dot, theta_dot + TIME_STEP * theta_acc
-        each = 4 // len(observation)
         for j in range(len(observation)):
-            i = j * each
+            i = first + j * each
             observation[j] = (state[i] + bias if i == 2 else state[i]) / SCALE[i]
         terminated = abs(state[0]) > MAX_X or abs(state[2]) > MAX_ANGLE
         return (0.0 if terminated else 1.0), terminated
 
     def _constants(self):
-        return np.stack([self._value("angle_bias"), self._wiring()], axis=1)
+        wiring = self._wiring()
+        return np.stack([self._value("angle_bias"), wiring, np.full_like(wiring, self._first),
+                         np.full_like(wiring, self._each)], axis=1)
 
     def _wiring(self):
         """w of every copy, (N,)."""

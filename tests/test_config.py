@@ -13,7 +13,7 @@ NORML = preset("point/norml")
 
 def test_every_environment_has_every_method():
     systems = "point", "point-sparse", "cartpole", "cartpole-positions", "cheetah"
-    ours = "cartpole-motor", "cheetah-reverse", "cartpole-small", "cheetah-small"
+    ours = "cartpole-motor", "cartpole-motor-pole", "cheetah-reverse", "cartpole-small", "cheetah-small"
     environments = (*systems, *ours, *(f"{system}-published" for system in systems))
     not_published = {"point-published/dr", "point-sparse-published/dr"}
     assert set(PRESETS) == {f"{env}/{method}" for env in environments for method in METHODS} - not_published | {

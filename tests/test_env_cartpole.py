@@ -75,20 +75,27 @@ def test_the_bias_moves_the_observed_angle_and_nothing_else():
             np.testing.assert_array_equal(a, b)
 
 
-def test_positions_alone_are_half_of_the_observation():
-    """The same cart-pole, whose rates are not seen."""
-    whole, half = (gymnasium.make_vec(f"minorml/{name}-v0", num_envs=4) for name in ("CartPoleSensorBias",
-                                                                                     "CartPolePositions"))
+@pytest.mark.parametrize("name, part, seen, task", [
+    ("CartPoleSensorBias", "CartPolePositions", [0, 2], ("angle_bias", [0.0, 0.1, -0.17, 0.5])),
+    ("CartPoleMotor", "CartPoleMotorPole", [2, 3], ("reversed", [0, 1, 0, 1]))])
+def test_positions_or_the_pole_alone_are_half_of_the_observation(name, part, seen, task):
+    """The same cart-pole, of which less is seen."""
+    whole, half = (gymnasium.make_vec(f"minorml/{id}-v0", num_envs=4) for id in (name, part))
     for vector in whole, half:
-        vector.set_attr("angle_bias", [0.0, 0.1, -0.17, 0.5])
+        vector.set_attr(*task)
     pairs = [(whole.reset(seed=0), half.reset(seed=0))]
     for actions in np.random.default_rng(0).uniform(-1, 1, (40, 4, 1)):
         pairs.append((whole.step(actions), half.step(actions)))
     assert half.single_observation_space.shape == (2,) and whole.single_observation_space.shape == (4,)
     for theirs, ours in pairs:
-        np.testing.assert_array_equal(ours[0], theirs[0][:, [0, 2]])
+        np.testing.assert_array_equal(ours[0], theirs[0][:, seen])
         for a, b in zip(ours[1:4], theirs[1:4]):
             np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_observed_has_a_name():
+    with pytest.raises(ValueError, match="observed: expected one of all, positions, pole; given 'cart'"):
+        gymnasium.make_vec("minorml/CartPoleMotor-v0", num_envs=1, observed="cart")
 
 
 def test_a_reversed_motor_undoes_reversed_actions():

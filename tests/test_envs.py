@@ -20,6 +20,7 @@ TASKS = {  # id → task attribute, a value for each of four copies
     "minorml/CartPoleSensorBias-v0": ("angle_bias", [0.0, 0.1, -0.1, 0.15]),
     "minorml/CartPolePositions-v0": ("angle_bias", [0.0, 0.1, -0.1, 0.15]),
     "minorml/CartPoleMotor-v0": ("reversed", [0, 1, 0, 1]),
+    "minorml/CartPoleMotorPole-v0": ("reversed", [0, 1, 0, 1]),
     "minorml/HalfCheetahSwap-v0": ("swapped", [0, 1, 0, 1]),
     "minorml/HalfCheetahReverse-v0": ("reversed", [0, 1, 0, 1]),
 }

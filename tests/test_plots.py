@@ -63,6 +63,7 @@ def test_spread_of_the_point_agent():
         assert spread.position_std == pytest.approx(0.1 * np.sqrt(2 * 3), rel=0.05)  # two coordinates, three steps
         assert spread.sigma == pytest.approx(0.1)
         assert spread.mean_return == trajectories.returns.mean() and spread.return_std == trajectories.returns.std()
+        assert spread.first_step == pytest.approx(-trajectories.rewards[:, 0].mean(), rel=1e-6)
     assert list(plots.point_stages(untrained("point/maml"), tasks)) == ["meta-policy θ", "fine-tuned θ_i"]
     assert list(plots.point_stages(untrained("point/dr"), tasks)) == ["meta-policy θ"]
 

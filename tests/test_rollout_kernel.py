@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 SYSTEMS = [("PointRotation", "rotation", 2, 2, 10), ("PointRotationSparse", "rotation", 2, 2, 60),
            ("PointGoal", "goal_angle", 2, 2, 10), ("CartPoleSensorBias", "angle_bias", 4, 1, 80),
-           ("CartPolePositions", "angle_bias", 2, 1, 80), ("CartPoleMotor", "reversed", 4, 1, 80)]
+           ("CartPolePositions", "angle_bias", 2, 1, 80), ("CartPoleMotor", "reversed", 4, 1, 80),
+           ("CartPoleMotorPole", "reversed", 2, 1, 80)]
 each_system = pytest.mark.parametrize("name, attribute, obs_dim, act_dim, horizon", SYSTEMS)
 
 

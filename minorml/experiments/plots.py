@@ -87,6 +87,7 @@ class Spread(NamedTuple):
     return_std: float
     position_std: float  # √E‖p − E p‖² of the last position p
     sigma: float  # of the policy's actions
+    first_step: float  # from the goal, after the first step: the mean over the rollouts
 
 
 def point_stages(trained, tasks, seed=0):
@@ -101,15 +102,16 @@ def point_stages(trained, tasks, seed=0):
     if method.adapts:
         stages["fine-tuned θ_i"] = finetune(trained, tasks, seed=seed)
     with on_tasks(config, tasks) as problem:
-        return {stage: [(one, _spread(one, np.exp(problem.policy.split(theta)[1])))
-                        for one, theta in zip(act(problem, thetas, tasks, seed), thetas)]
+        return {stage: [(one, _spread(one, np.exp(problem.policy.split(theta)[1]), _goal(task)))
+                        for one, theta, task in zip(act(problem, thetas, tasks, seed), thetas, tasks)]
                 for stage, thetas in stages.items()}
 
 
-def _spread(trajectories, sigma):
-    last = np.array([path[-1] for path in _paths(trajectories)])
+def _spread(trajectories, sigma, goal):
+    paths = _paths(trajectories)
+    first, last = (np.array([path[i] for path in paths]) for i in (1, -1))
     return Spread(*map(float, (trajectories.returns.mean(), trajectories.returns.std(),
-                               np.sqrt(last.var(axis=0).sum()), sigma.mean())))
+                               np.sqrt(last.var(axis=0).sum()), sigma.mean(), np.hypot(*(first - goal).T).mean())))
 
 
 def _paths(trajectories):
@@ -229,11 +231,15 @@ def _turned(vectors, angle):
                     axis=-1)
 
 
+def _goal(task):
+    angle = task.get("goal_angle", 0.0)
+    return np.array([np.cos(angle), np.sin(angle)])
+
+
 def _plane(axes, task):
     """The plane with the start and the task's goal."""
-    goal = task.get("goal_angle", 0.0)
     axes.plot(0, 0, "k+", ms=10)
-    axes.plot(np.cos(goal), np.sin(goal), "r*", ms=10)
+    axes.plot(*_goal(task), "r*", ms=10)
     axes.set(xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), aspect="equal")
 
 

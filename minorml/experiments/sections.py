@@ -12,7 +12,7 @@ def point(env, groups, out, tasks, seed):
     """The point agent: how much its rollouts differ, and what A_ψ has learned."""
     rows, cells = [], []
     for label, ones in groups.items():
-        spreads = {}  # stage → (seeds, 4)
+        spreads = {}  # stage → (seeds, fields of Spread)
         for one in [one for one in ones if one.held_out]:
             stages = plots.point_stages(one.trained, grid_tasks(one.run.config.distribution, tasks), seed)
             for stage, performed in stages.items():
@@ -26,9 +26,11 @@ def point(env, groups, out, tasks, seed):
     write_csv(out / f"{env}-spread.csv", ["run", "seed", "policy", *plots.Spread._fields], rows)
     page = [f"## Trajectories: {env}",
             "How much the rollouts of one policy on one task differ: the standard deviation of their returns and of "
-            f"their last positions (√E‖p − E p‖²), and the σ of the policy's actions. Means over {tasks} held-out "
-            "tasks, then interquartile means over seeds with 95 % intervals.",
-            table(["", "policy", "seeds", "return", "deviation of the return", "of the last position", "σ"], cells)]
+            "their last positions (√E‖p − E p‖²); then the σ of the policy's actions, and how far from the goal their "
+            f"first step lands. Means over {tasks} held-out tasks, then interquartile means over seeds with 95 % "
+            "intervals.",
+            table(["", "policy", "seeds", "return", "deviation of the return", "of the last position", "σ",
+                   "first step to goal"], cells)]
     shown = {}  # the first complete run of each
     for one in _complete(groups):
         shown.setdefault(one.run.config.method, one)

@@ -44,6 +44,8 @@ ENVIRONMENTS = {
 ENVIRONMENTS |= {
     "cartpole-positions": ENVIRONMENTS["cartpole"] | dict(env=ENVS + "CartPolePositions-v0"),
     "cartpole-motor": ENVIRONMENTS["cartpole"] | dict(env=ENVS + "CartPoleMotor-v0", vary=("reversed=choice:0,1",)),
+    "cartpole-motor-pole": ENVIRONMENTS["cartpole"] | dict(env=ENVS + "CartPoleMotorPole-v0",
+                                                           vary=("reversed=choice:0,1",)),
     "cheetah-reverse": ENVIRONMENTS["cheetah"] | dict(env=ENVS + "HalfCheetahReverse-v0",
                                                       vary=("reversed=choice:0,1",)),
 }
@@ -118,7 +120,7 @@ ROWS = [
 ]
 
 ROWS += [(system, *row[1:]) for system, like in [
-    ("cartpole-positions", "cartpole"), ("cartpole-motor", "cartpole"), ("cheetah-reverse", "cheetah"),
+    ("cartpole-positions", "cartpole"), ("cartpole-motor", "cartpole"), ("cartpole-motor-pole", "cartpole"), ("cheetah-reverse", "cheetah"),
     ("cartpole-positions-published", "cartpole-published")] for row in ROWS if row[0] == like]
 
 # The same at a size that a laptop finishes in minutes: fewer and shorter trajectories, fewer iterations.
