@@ -18,6 +18,7 @@ from minorml.commands.training import configuration
 from minorml.experiments import published
 from minorml.experiments.report import find, report
 from minorml.experiments.reproduction import commands
+from minorml.experiments.tables import duration
 from minorml.rl.presets import preset
 from minorml.runs.checkpoints import write_atomically
 from minorml.runs.directory import Run, RunError
@@ -114,6 +115,9 @@ def test_where_it_comes_from(sweep, page):
     assert versions["processor"] in text and f"numpy {versions['packages']['numpy']}" in text
     assert f"commit {versions['commit'] or 'not recorded'}" in text
     assert f"minorml report {sweep} --out {page} --tasks 3 --repetitions 2 --seed 0" in text
+    curves = [list(csv.DictReader(file.open())) for file in page.glob("point-*-[0-9].csv")]
+    took = sum(float(rows[-1]["seconds"]) for rows in curves if rows)
+    assert f"would have taken {duration(took)}." in text
 
 
 def test_the_commands_make_the_same_runs(sweep):

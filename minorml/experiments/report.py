@@ -192,7 +192,13 @@ def _origin(outcomes, command):
         made.setdefault(made_with(one.run), []).append(one)
     return ["\n".join(f"    {line}" for line in lines),
             "\n".join(f"- {len(some)} run{'s' * (len(some) > 1)}: {how}" for how, some in made.items()),
-            f"Evaluated and drawn by commit {commit() or 'unknown'}. The table of every seed has the wall times."]
+            f"Evaluated and drawn by commit {commit() or 'unknown'}.",
+            f"One after the other, the runs would have taken {duration(sum(map(_seconds, outcomes)))}. The last table "
+            "has the wall time of each."]
+
+
+def _seconds(outcome):
+    return outcome.metrics[-1]["seconds"] if outcome.metrics else 0.0
 
 
 def _summary(groups, tasks, repetitions):
@@ -257,7 +263,7 @@ def _improvement(env, groups):
 def _every_seed(groups):
     names = ["before", "after", *STAGES]
     rows = [[one.label, str(one.run.config.seed), str(len(one.metrics)),
-             duration(one.metrics[-1]["seconds"]) if one.metrics else "",
+             duration(_seconds(one)) if one.metrics else "",
              *(number(one.scores[name]) for name in names), one.problem] for ones in groups.values() for one in ones]
     return ["## Every seed", table(["", "seed", "iterations", "wall time", "training, before", "after",
                                      *(name.replace("_", ", ") for name in STAGES), ""], rows)]
