@@ -94,13 +94,14 @@ ROWS = [
     # Published: one outer update, outer rates 1.2e-3, 8.7e-5, 1.5e-4, 5e-4, 5e-4, log σ −1.61, −1.17, −0.8, −1.5, −1.9,
     # and α 4.5e-4, 5e-5, 3e-5, 3e-5. With them NoRML rose to 650 in 9 iterations and fell to 300 by the 30th. The
     # gradient step moved θ by 7e-4, the offset by 1.8, so it did not adapt. Here all five have the same optimiser, log
-    # σ and α. Less noise (log σ −1) starts higher and learns more slowly. NoRML's return after 40 iterations, seed 0:
-    # 1,721 with five updates at 2e-3; with twenty, 1,730 at 2e-3, 1,741 at 4e-3, 2,850 at 6e-3.
-    ("cheetah", "dr", 0.0, 6e-3, -0.5, {}),
-    ("cheetah", "maml", 0.3, 6e-3, -0.5, {}),
-    ("cheetah", "norml-no-laf", 0.3, 6e-3, -0.5, {}),
-    ("cheetah", "norml-no-offset", 0.3, 6e-3, -0.5, {}),
-    ("cheetah", "norml", 0.3, 6e-3, -0.5, {}),
+    # σ and α. Less noise (log σ −1) starts higher and learns more slowly. NoRML's return after 62 iterations, seed 0:
+    # 2,135 with five updates at 2e-3, 2,616 with twenty. With twenty at 6e-3 it was at 2,850 after 40 and at 3,600
+    # after 170: so much is clipped that few updates are made, and σ stays.
+    ("cheetah", "dr", 0.0, 2e-3, -0.5, {}),
+    ("cheetah", "maml", 0.3, 2e-3, -0.5, {}),
+    ("cheetah", "norml-no-laf", 0.3, 2e-3, -0.5, {}),
+    ("cheetah", "norml-no-offset", 0.3, 2e-3, -0.5, {}),
+    ("cheetah", "norml", 0.3, 2e-3, -0.5, {}),
 
     ("point-published", "maml", 0.02, 7e-3, -3.0, {}),
     ("point-published", "norml-no-laf", 0.1, 3e-3, -3.0, {}),
