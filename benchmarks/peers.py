@@ -24,9 +24,9 @@ from minorml.rl.streams import TRAIN, draw_tasks, stream
 
 
 def system(name, dtype="float32"):
-    """(problem, state); cart-pole with a policy under which every episode is full."""
+    """(problem, state); cart-pole with a policy under which every episode is full. All outer updates are made."""
     return balancing(dtype=dtype) if name == "cartpole" else start(
-        dataclasses.replace(preset(f"{name}/norml"), dtype=dtype))
+        dataclasses.replace(preset(f"{name}/norml"), dtype=dtype, max_clip_fraction=1.0))
 
 
 def one_step(problem, state):

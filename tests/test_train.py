@@ -58,7 +58,7 @@ def test_same_seed_same_bytes_and_another_seed_another_run():
 
 def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
     """One iteration, put together again from the public pieces; its gradient is longer than the limit."""
-    config = small(dtype="float64", iterations=10, outer_steps=1, max_gradient_norm=1e-3)
+    config = small(dtype="float64", iterations=10, outer_steps=1, max_gradient_norm=1e-3, theta_rate=0.25)
     problem = make_problem(config)
     state = initial_state(problem)
     seen = []
@@ -86,11 +86,20 @@ def test_the_update_is_adam_on_the_mean_of_the_meta_gradients(monkeypatch):
     np.testing.assert_allclose(moments, 0.1 * shortened[learned], rtol=1e-6)
     moved = flat(after.meta) - flat(state.meta)
     expected = np.where(learned, -config.outer_rate * shortened / (np.abs(shortened) + 1e-8), 0)  # Adam's first step
+    expected[:state.meta.theta.size] *= config.theta_rate
     np.testing.assert_allclose(moved, expected, rtol=1e-6, atol=1e-15)
     assert row["loss"] == pytest.approx(np.mean([loss for loss, _ in results]), abs=1e-12)
     assert row["gradient_norm"] == pytest.approx(norm)
     every_advantage = np.concatenate([post.advantages for post in seen])
     assert every_advantage.mean() == pytest.approx(0, abs=1e-12) and every_advantage.std() == pytest.approx(1)
+
+
+def test_theta_may_stay_as_it_began():
+    """While all else learns as it does."""
+    still, moving = (initial_state(make_problem(small(theta_rate=rate))).meta for rate in (0.0, 1.0))
+    after = minorml.train(small(theta_rate=0.0), progress=False).meta
+    assert still.theta.tobytes() == moving.theta.tobytes() == after.theta.tobytes()
+    assert (after.offset != still.offset).any() and (after.psi != still.psi).any()
 
 
 def test_the_clip_acts_from_the_second_outer_step_on():

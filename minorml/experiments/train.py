@@ -65,7 +65,7 @@ def iterate(problem, pool, state):
         gradients = {name: sum(getattr(one.gradient, name) for one in parts) / config.num_tasks
                      for name in config.learned}
         try:
-            meta, moments, norm = _update(meta, moments, gradients, config.max_gradient_norm, rate)
+            meta, moments, norm = _update(config, meta, moments, gradients, rate)
         except FloatingPointError as error:
             raise failed(error, range(config.num_tasks), mean, std) from error
 
@@ -101,12 +101,13 @@ def _not_finite(policy, part):
                 None)
 
 
-def _update(meta, moments, gradients, longest, rate):
+def _update(config, meta, moments, gradients, rate):
     """One step of Adam on each learned field → (meta, moments, norm of the gradient before it was shortened)."""
     changed, new_moments = {}, {}
-    shortened, norm = adam.clip_by_global_norm(list(gradients.values()), longest)
+    shortened, norm = adam.clip_by_global_norm(list(gradients.values()), config.max_gradient_norm)
     for name, gradient in zip(gradients, shortened):
-        changed[name], new_moments[name] = adam.step(getattr(meta, name), gradient, moments[name], rate)
+        changed[name], new_moments[name] = adam.step(getattr(meta, name), gradient, moments[name],
+                                                     config.rate(name, rate))
         for what, array in ((name, changed[name]), (f"Adam's moments of {name}", new_moments[name][:2])):
             if not np.isfinite(array).all():
                 raise FloatingPointError(f"{what}: not finite after the update")

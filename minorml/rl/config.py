@@ -59,6 +59,7 @@ class Config:
     adapt_steps: int = _option("adaptation steps during training, for methods that adapt", POSITIVE, default=1)
     outer_rate: float = _option("Adam's rate at the start; it falls linearly to 0 over the iterations", POSITIVE,
                                 default=1e-3)
+    theta_rate: float = _option("θ's rate, as a part of that of all else that is learned", NOT_NEGATIVE, default=1.0)
     max_gradient_norm: float = _option("meta-gradients are clipped to this global norm", POSITIVE, default=1.0)
     outer_steps: int = _option("outer updates per batch of rollouts; PPO's clip acts from the second on", POSITIVE,
                                default=1)
@@ -97,6 +98,10 @@ class Config:
         """The fields of MetaParameters that the outer loop updates."""
         learned = METHODS[self.method].learned
         return learned + ("alpha",) if self.learn_alpha and "alpha" not in learned else learned
+
+    def rate(self, name, outer_rate):
+        """The rate of a learned field of MetaParameters, when the outer rate has fallen to `outer_rate`."""
+        return outer_rate * self.theta_rate if name == "theta" else outer_rate
 
 
 def _from_json_or_text(text):

@@ -72,12 +72,13 @@ ROWS = [
     ("point", "norml-no-laf", 0.1, 2e-3, -2.0, {}),
     ("point", "norml-no-offset", 3.0, 2e-3, -2.0, {}),
     ("point", "norml", 3.0, 2e-3, -0.75, {}),
-    # Published: the rows of point-sparse-published. All five methods get NoRML's log σ.
+    # Published: the rows of point-sparse-published. All five methods get NoRML's log σ. With θ at the whole rate two of
+    # NoRML's ten seeds lose the goal under some rotations, because the explorer ends in a corner of the plane.
     ("point-sparse", "dr", 0.0, 2e-3, -0.6, {}),
     ("point-sparse", "maml", 0.1, 2e-3, -0.6, {}),
-    ("point-sparse", "norml-no-laf", 1.0, 2e-3, -0.6, {}),
+    ("point-sparse", "norml-no-laf", 1.0, 2e-3, -0.6, dict(theta_rate=0.1)),
     ("point-sparse", "norml-no-offset", 1.0, 2e-3, -0.6, dict(learn_alpha=True)),
-    ("point-sparse", "norml", 1.0, 2e-3, -0.6, dict(learn_alpha=True)),
+    ("point-sparse", "norml", 1.0, 2e-3, -0.6, dict(learn_alpha=True, theta_rate=0.1)),
     # Ours: the control, in which the goal changes and the dynamics do not; values of the point agent.
     ("point-goal", "maml", 0.02, 2e-3, -3.0, {}),
     ("point-goal", "norml", 3.0, 2e-3, -0.75, {}),

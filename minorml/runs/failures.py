@@ -136,7 +136,8 @@ def _walk(config, failure, make_envs):
         yield from (("update", f"gradient in {name}", mean) for name, mean in zip(config.learned, means))
         shortened, _ = adam.clip_by_global_norm(means, config.max_gradient_norm)
         for name, gradient in zip(config.learned, shortened):
-            x, moments = adam.step(getattr(meta, name), gradient, failure.moments[name], failure.rate)
+            x, moments = adam.step(getattr(meta, name), gradient, failure.moments[name],
+                                   config.rate(name, failure.rate))
             yield from (("update", f"Adam's {which} moment of {name}", getattr(moments, which))
                         for which in ("first", "second"))
             yield "update", name, x
