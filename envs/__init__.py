@@ -21,7 +21,7 @@ others the dynamics or the sensors.
 
 from gymnasium.envs.registration import register, registry
 
-for name, steps, system, options in [
+ROWS: list[tuple[str, int, str, dict]] = [  # name, most steps of an episode, class, what it is made with
     ("PointRotation", 10, "point:PointRotation", {}),
     ("PointRotationSparse", 100, "point:PointRotation", {"sparse": True}),
     ("PointGoal", 10, "point:PointGoal", {}),
@@ -31,7 +31,8 @@ for name, steps, system, options in [
     ("CartPoleMotorPole", 500, "cartpole:CartPoleMotor", {"observed": "pole"}),
     ("HalfCheetahSwap", 1000, "cheetah:HalfCheetahSwap", {}),
     ("HalfCheetahReverse", 1000, "cheetah:HalfCheetahReverse", {}),
-]:
+]
+for name, steps, system, options in ROWS:
     if f"minorml/{name}-v0" not in registry:
         register(f"minorml/{name}-v0", entry_point=f"{__name__}.{system}Env",
                  vector_entry_point=f"{__name__}.{system}VectorEnv", max_episode_steps=steps, kwargs=options)

@@ -99,7 +99,7 @@ class Config:
         learned = METHODS[self.method].learned
         return learned + ("alpha",) if self.learn_alpha and "alpha" not in learned else learned
 
-    def rate(self, name, outer_rate):
+    def rate(self, name: str, outer_rate: float) -> float:
         """The rate of a learned field of MetaParameters, when the outer rate has fallen to `outer_rate`."""
         return outer_rate * self.theta_rate if name == "theta" else outer_rate
 
