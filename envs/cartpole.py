@@ -46,7 +46,7 @@ MAX_X = 2.4  # m
 MAX_ANGLE = 12 * 2 * np.pi / 360  # rad
 START = 0.05
 SCALE = np.array([4.8, 3.0, 0.418, 3.0])  # of the observation
-OBSERVED = {"all": (0, 1), "positions": (0, 2), "pole": (2, 1)}  # of (x, ẋ, θ, θ̇): from which on, each how many
+OBSERVED = {"all": slice(0, None, 1), "positions": slice(0, None, 2), "pole": slice(2, None, 1)}  # of (x, ẋ, θ, θ̇)
 
 
 class CartPoleVectorEnv(TaskVectorEnv):
@@ -61,8 +61,7 @@ class CartPoleVectorEnv(TaskVectorEnv):
                  observed: str = "all"):
         if observed not in OBSERVED:
             raise ValueError(f"observed: expected one of {', '.join(OBSERVED)}; given {observed!r}")
-        self._first, self._each = OBSERVED[observed]
-        self._seen = slice(self._first, None, self._each)
+        self._seen = OBSERVED[observed]
         self.single_observation_space = Box(-np.inf, np.inf, SCALE[self._seen].shape, np.float64)
         super().__init__(num_envs, max_episode_steps, render_mode)
 
@@ -90,7 +89,7 @@ class CartPoleVectorEnv(TaskVectorEnv):
     def step_copy(state, action, constants, observation):
         """`_advance` and `_observe` of one copy. Sine and cosine are the C library's: a unit in the last place."""
         x, x_dot, theta, theta_dot = state[0], state[1], state[2], state[3]
-        bias, wiring, first, each = constants[0], constants[1], int(constants[2]), int(constants[3])
+        bias, wiring, first, step = constants[0], constants[1], int(constants[2]), int(constants[3])
         force = FORCE * wiring * min(max(action[0], -1.0), 1.0)
         cos, sin = math.cos(theta), math.sin(theta)
         push = (force + POLE_MOMENT * (theta_dot * theta_dot) * sin) / TOTAL_MASS
@@ -99,15 +98,15 @@ class CartPoleVectorEnv(TaskVectorEnv):
         state[0], state[1] = x + TIME_STEP * x_dot, x_dot + TIME_STEP * x_acc
         state[2], state[3] = theta + TIME_STEP * theta_dot, theta_dot + TIME_STEP * theta_acc
         for j in range(len(observation)):
-            i = first + j * each
+            i = first + j * step
             observation[j] = (state[i] + bias if i == 2 else state[i]) / SCALE[i]
         terminated = abs(state[0]) > MAX_X or abs(state[2]) > MAX_ANGLE
         return (0.0 if terminated else 1.0), terminated
 
     def _constants(self):
         wiring = self._wiring()
-        return np.stack([self._value("angle_bias"), wiring, np.full_like(wiring, self._first),
-                         np.full_like(wiring, self._each)], axis=1)
+        return np.stack([self._value("angle_bias"), wiring, np.full_like(wiring, self._seen.start),
+                         np.full_like(wiring, self._seen.step)], axis=1)
 
     def _wiring(self):
         """w of every copy, (N,)."""
