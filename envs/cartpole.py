@@ -46,7 +46,11 @@ MAX_X = 2.4  # m
 MAX_ANGLE = 12 * 2 * np.pi / 360  # rad
 START = 0.05
 SCALE = np.array([4.8, 3.0, 0.418, 3.0])  # of the observation
-OBSERVED = {"all": slice(0, None, 1), "positions": slice(0, None, 2), "pole": slice(2, None, 1)}  # of (x, ẋ, θ, θ̇)
+OBSERVED = {  # of (x, ẋ, θ, θ̇)
+    "all": np.array([True, True, True, True]),
+    "positions": np.array([True, False, True, False]),
+    "pole": np.array([False, False, True, True]),
+}
 
 
 class CartPoleVectorEnv(TaskVectorEnv):
@@ -89,7 +93,7 @@ class CartPoleVectorEnv(TaskVectorEnv):
     def step_copy(state, action, constants, observation):
         """`_advance` and `_observe` of one copy. Sine and cosine are the C library's: a unit in the last place."""
         x, x_dot, theta, theta_dot = state[0], state[1], state[2], state[3]
-        bias, wiring, first, step = constants[0], constants[1], int(constants[2]), int(constants[3])
+        bias, wiring, seen = constants[0], constants[1], constants[2:]
         force = FORCE * wiring * min(max(action[0], -1.0), 1.0)
         cos, sin = math.cos(theta), math.sin(theta)
         push = (force + POLE_MOMENT * (theta_dot * theta_dot) * sin) / TOTAL_MASS
@@ -97,16 +101,17 @@ class CartPoleVectorEnv(TaskVectorEnv):
         x_acc = push - POLE_MOMENT * theta_acc * cos / TOTAL_MASS
         state[0], state[1] = x + TIME_STEP * x_dot, x_dot + TIME_STEP * x_acc
         state[2], state[3] = theta + TIME_STEP * theta_dot, theta_dot + TIME_STEP * theta_acc
-        for j in range(len(observation)):
-            i = first + j * step
-            observation[j] = (state[i] + bias if i == 2 else state[i]) / SCALE[i]
+        j = 0
+        for i in range(4):
+            if seen[i]:
+                observation[j] = (state[i] + bias if i == 2 else state[i]) / SCALE[i]
+                j += 1
         terminated = abs(state[0]) > MAX_X or abs(state[2]) > MAX_ANGLE
         return (0.0 if terminated else 1.0), terminated
 
     def _constants(self):
-        wiring = self._wiring()
-        return np.stack([self._value("angle_bias"), wiring, np.full_like(wiring, self._seen.start),
-                         np.full_like(wiring, self._seen.step)], axis=1)
+        seen = np.tile(self._seen, (self.num_envs, 1))
+        return np.column_stack([self._value("angle_bias"), self._wiring(), seen])
 
     def _wiring(self):
         """w of every copy, (N,)."""
