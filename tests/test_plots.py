@@ -44,6 +44,20 @@ def test_learning_curves_of_runs_that_ended_early_or_have_not_begun(tmp_path):
     assert drawn(plots.learning_curves(runs, tmp_path / "learning.png"))
 
 
+@pytest.mark.parametrize("name", ["dr", "dr " + "vary=a_long_name=choice:0.123456 " * 5])
+def test_the_legend_of_learning_curves_is_on_the_figure(tmp_path, monkeypatch, name):
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    minorml.train(untrained().config, tmp_path / "run", progress=False)
+    many = {f"{name}-{i}": [Run(tmp_path / "run")] for i in range(9)}
+    monkeypatch.setattr(plots, "groups", lambda runs: many)
+    plots.learning_curves([], tmp_path / "learning.png")
+    (figure,) = figures
+    figure.canvas.draw()
+    legend, room = figure.legends[0].get_window_extent(), figure.bbox
+    assert room.x0 <= legend.x0 < legend.x1 <= room.x1
+
+
 def steady(trained, action, log_std):
     """The same, with a policy that does `action` everywhere."""
     policy = GaussianPolicy(2, 2, trained.config.hidden)

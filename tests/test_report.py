@@ -16,7 +16,7 @@ import minorml
 from minorml.__main__ import main, parser
 from minorml.commands.training import configuration
 from minorml.experiments import published
-from minorml.experiments.report import find, report
+from minorml.experiments.report import curve_file, find, report
 from minorml.experiments.reproduction import commands
 from minorml.experiments.tables import duration
 from minorml.rl.presets import preset
@@ -144,6 +144,10 @@ def test_the_command_of_an_environment_without_presets(tmp_path):
     run.close()
     (words,) = commands([run])
     assert configuration(parser().parse_args(words[1:])) == config
+
+
+def test_curves_have_names_that_every_system_allows():
+    assert curve_file("cartpole/dr vary=angle_bias=choice:-1,0", 3) == "cartpole-dr-vary=angle_bias=choice_-1_0-3.csv"
 
 
 def test_one_run_alone(tmp_path):

@@ -71,7 +71,9 @@ def learning_curves(runs, path, curves=()):
     for axes, unit, when in zip(panels, units, ("before", "after", "after")):
         axes.set(xlabel=unit, ylabel=f"return {when} adaptation")
         axes.grid(lw=0.3)
-    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
+    lines, texts = panels[1].get_legend_handles_labels()
+    columns = max(1, 200 // (10 + max(map(len, texts), default=0)))  # 200 letters fit beside each other
+    figure.legend(lines, texts, loc="outside lower center", ncols=columns, fontsize="small")
     return save(figure, path)
 
 

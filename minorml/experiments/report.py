@@ -11,6 +11,7 @@
     ENV-pitch.png            the half cheetah: the pitch of its body
 """
 
+import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -173,8 +174,8 @@ def _write_curves(out, outcomes):
 
 
 def curve_file(label, seed):
-    """The name of the file with a run's learning curve."""
-    return f"{label.replace('/', '-').replace(' ', '-')}-{seed}.csv"
+    """The name of the file with a run's learning curve. Not every system allows : and others in it."""
+    return f"{re.sub('[^A-Za-z0-9=.+-]', '_', re.sub('[/ ]', '-', label))}-{seed}.csv"
 
 
 def _write_evaluation(out, outcomes):
