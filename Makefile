@@ -8,14 +8,15 @@ DEMO_ITERATIONS ?= 300
 # A page of results: the runs, and results/ENVIRONMENT from them. What was stopped goes on where it was.
 #   make results                                                                             # the point agent, Figure 2a
 #   make results ENVIRONMENT=point-sparse SEEDS=0-4
-#   make results ENVIRONMENT=point-goal PRESETS=point-goal/maml,point-goal/norml SEEDS=0-4   # the control
+#   make results ENVIRONMENT=point-goal SEEDS=0-4                                            # the control
 #   make results ENVIRONMENT=cartpole SEEDS=0-4
 #   make results ENVIRONMENT=cartpole-motor SEEDS=0-4                                        # ours, as cartpole-positions
 #   make results ENVIRONMENT=cheetah SEEDS=0-2                                               # … and cheetah-reverse
 #   make map                                                                                 # from the pages of them all
+#   make published                                                                           # the published hyper-parameters
+#   make published PUBLISHED=cheetah:0                                                       # days; stop it where you like
 # ALONE are the tasks that a policy is trained on alone: the ceiling of what adaptation can reach.
 ENVIRONMENT ?= point
-PRESETS ?= $(ENVIRONMENT)/dr,$(ENVIRONMENT)/maml,$(ENVIRONMENT)/norml-no-laf,$(ENVIRONMENT)/norml-no-offset,$(ENVIRONMENT)/norml
 SEEDS ?= 0-9
 ALONE_point := rotation=choice:0 rotation=choice:1.57
 ALONE_point-sparse := $(ALONE_point)
@@ -27,9 +28,10 @@ ALONE_cheetah := swapped=choice:0 swapped=choice:1
 ALONE_cheetah-reverse := reversed=choice:0 reversed=choice:1
 ALONE ?= $(ALONE_$(ENVIRONMENT))
 MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cartpole-motor-pole cheetah cheetah-reverse)
+PUBLISHED ?= point:0-4 point-sparse:0-2 cartpole:0-4 cartpole-positions:0-4
 WORKERS ?= 2
 
-.PHONY: demo robot results map test test-oracle test-no-jit mutation lint docs docs-check clean
+.PHONY: demo robot results published map test test-oracle test-no-jit mutation lint docs docs-check clean
 
 demo: .venv/with-plot  ## meta-train NoRML on the point agent, adapt it to rotations it has not seen, draw them
 	$(BIN)/minorml train --preset point/norml --seed 0 --iterations $(DEMO_ITERATIONS) --out $(DEMO) --overwrite
@@ -40,10 +42,15 @@ robot: .venv/with-plot  ## adapt robots from their logs: processes of their own,
 	$(BIN)/python docs/examples/robot/run.py
 
 results: .venv/with-plot  ## see above
-	$(BIN)/minorml sweep --presets $(PRESETS) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
+	$(BIN)/minorml sweep --presets $(ENVIRONMENT) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
 	for task in $(ALONE); do \
 	  $(BIN)/minorml sweep --presets $(ENVIRONMENT)/dr --set vary=$$task --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT)-alone/$$task || test $$? -eq 1 || exit; done
 	$(BIN)/minorml report runs/$(ENVIRONMENT) $(ALONE:%=runs/$(ENVIRONMENT)-alone/%) --out results/$(ENVIRONMENT) --curves results/paper.csv
+
+published: .venv/with-plot  ## SYSTEM:SEEDS, and results/published from all there are
+	for one in $(PUBLISHED); do \
+	  $(BIN)/minorml sweep --presets $${one%:*}-published --seeds $${one#*:} --workers $(WORKERS) --out runs/$${one%:*}-published || test $$? -eq 1 || exit; done
+	$(BIN)/minorml report runs/*-published --out results/published --curves results/paper.csv
 
 map: .venv/with-plot  ## where adaptation pays, from the pages of results
 	$(BIN)/minorml map $(MAP) --out results/map

@@ -6,7 +6,7 @@ import pytest
 
 from minorml.methods import METHODS
 from minorml.rl.config import Config, explain_fields, parse_setting, setting
-from minorml.rl.presets import PRESETS, closest, labels, preset
+from minorml.rl.presets import PRESETS, closest, expand, labels, preset
 
 NORML = preset("point/norml")
 
@@ -118,3 +118,10 @@ def test_labels_tell_what_differs():
         "Elsewhere-v0/norml"]
     assert labels([more[2], dataclasses.replace(more[2], clip=0.3)]) == [
         "Elsewhere-v0/norml clip=0.15", "Elsewhere-v0/norml clip=0.3"]
+
+
+def test_an_environment_stands_for_all_its_presets():
+    assert expand("point-goal") == ["point-goal/maml", "point-goal/norml"]
+    assert expand("point-goal/norml,point-goal,point/dr") == ["point-goal/norml", "point-goal/maml", "point/dr"]
+    with pytest.raises(ValueError, match="no preset 'pointgoal'"):
+        expand("point/dr,pointgoal")

@@ -10,7 +10,7 @@ from ..experiments.train import train
 from ..methods import METHODS
 from ..parallel.workers import WorkerError
 from ..rl.config import Config, explain_fields, parse_setting
-from ..rl.presets import PRESETS, labels, preset
+from ..rl.presets import PRESETS, expand, labels, preset
 from ..rl.problem import step_limit
 from ..rl.survey import survey
 from ..runs.directory import Run, RunError
@@ -48,7 +48,8 @@ def add(verbs):
     v.set_defaults(run=run_check, out=None, seed=None, iterations=None, resume=False)
 
     v = verbs.add_parser("sweep", help="many runs side by side: presets × seeds; go on with it by the same command")
-    _add_start(v, "--presets", "ENV/METHOD,…", "presets, with ',' between them", required=True)
+    _add_start(v, "--presets", "ENV/METHOD,…", "presets, with ',' between them; ENV alone: all of them",
+               required=True)
     v.add_argument("--seeds", type=seeds, default=[0], metavar="A-B,C,…", help="seeds (default 0)")
     v.add_argument("--workers", type=positive, default=1, metavar="N", help="runs at a time (default 1)")
     v.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the folder of the runs' directories")
@@ -142,7 +143,7 @@ def run_sweep(args):
     else:
         if args.vary or args.method or args.env_arg:
             raise ValueError("--vary, --method and --env-arg go with --env; presets have their own")
-        names = list(dict.fromkeys(args.presets.split(",")))
+        names = expand(args.presets)
         configs = [dataclasses.replace(preset(name), **fields) for name in names]
     jobs = [Job(dataclasses.replace(config, seed=seed), args.out / f"{name.replace('/', '-')}-{seed}")
             for name, config in zip(names, configs) for seed in args.seeds]

@@ -157,6 +157,15 @@ def preset(name: str) -> Config:
     return PRESETS[name]
 
 
+def expand(names: str) -> list[str]:
+    """The presets that `ENV/METHOD,…` names, each once; ENV alone is all of an environment's. ValueError as above."""
+    found = []
+    for name in names.split(","):
+        found += [one for one in PRESETS if one.partition("/")[0] == name] or [name]
+        preset(found[-1])
+    return list(dict.fromkeys(found))
+
+
 def changes(config, other):
     """The names of the fields in which two configurations differ, the seed aside."""
     return [f.name for f in dataclasses.fields(Config)
