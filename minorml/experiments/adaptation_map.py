@@ -156,7 +156,7 @@ def draw(systems, methods, path):
     axes.axvline(1, color="black", lw=0.8)
     axes.set(yticks=range(len(systems)), yticklabels=[one.name for one in systems], ylim=(-0.6, len(systems) - 0.4),
              xlabel="0: untrained policy, 1: a policy trained on each task alone")
-    axes.set_xlim(left=max(-0.2, axes.get_xlim()[0]))
+    axes.set_xlim(left=max(-0.2, min(-0.02, axes.get_xlim()[0])))
     axes.set_title("Where adaptation pays: the grey part is what a single policy leaves", fontsize="medium")
     figure.legend(loc="outside right upper", fontsize="small")
     return save(figure, path)
