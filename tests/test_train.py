@@ -15,6 +15,7 @@ from minorml.methods import METHODS
 from minorml.parallel.adaptation import sample_and_adapt
 from minorml.parallel.share import Share
 from minorml.parallel.workers import WorkerPool
+from minorml.rl import adam
 from minorml.rl.problem import make_problem
 from minorml.rl.streams import stream
 
@@ -106,6 +107,18 @@ def test_the_clip_acts_from_the_second_outer_step_on():
     first, several = (minorml.train(small(outer_steps=n, outer_rate=0.05), progress=False).metrics for n in (1, 4))
     assert all(row["clip_fraction"] == 0 for row in first)
     assert all(row["clip_fraction"] > 0 for row in several)
+
+
+def test_no_update_from_returns_that_are_all_equal():
+    """Adam would go on in the direction of earlier gradients, and nothing would hold it."""
+    problem = make_problem(small("point-sparse/norml", horizon=1))  # one step, and −1 for each
+    state = initial_state(problem)
+    before = state._replace(moments={name: adam.Moments(one.first + 1, one.second + 1, 3)
+                                     for name, one in state.moments.items()})
+    with WorkerPool(problem.config) as pool:
+        after, row = iterate(problem, pool, before)
+    assert row["post_return"] == -1 and row["post_return_std"] == 0 and row["gradient_norm"] == 0
+    assert flat(after.meta).tobytes() == flat(before.meta).tobytes() and after.moments == before.moments
 
 
 def test_updates_for_a_batch_end_when_many_rows_are_clipped(monkeypatch):

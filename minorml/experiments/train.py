@@ -9,6 +9,7 @@ A run continues from a checkpoint as if it had never stopped, and its numbers ar
 gradients are added in the order of the tasks, and random numbers come from keyed streams.
 """
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -53,11 +54,12 @@ def iterate(problem, pool, state):
     except FloatingPointError as error:
         raise failed(error) from error
     mean, std = pooled([one.advantages for one in sampled])
+    norm = 0.0
     for _ in range(config.outer_steps):
         parts = pool.gradients(meta, state.meta, state.iteration, mean, std)
         clip_fraction = np.mean([one.clip_fraction for one in parts])  # of the first update: 0
-        if clip_fraction > config.max_clip_fraction:
-            break
+        if clip_fraction > config.max_clip_fraction or math.isinf(std):  # nothing to tell good from bad, so no gradient
+            break  # against which Adam would go on as it went before
         wrong = {i: what for i, one in enumerate(parts) if (what := _not_finite(problem.policy, one))}
         if wrong:
             first = min(wrong)
