@@ -25,7 +25,7 @@ def page(folder, curves, evaluation):
 
 
 PAYS = {"arm/dr": {0: [4, 2], 1: [6, 4]}, "arm/norml": {0: [8, 8], 3: [10, 9]}, "arm/maml": {0: [3, 3]},
-        "arm/dr vary=side=choice:0": {0: [10], 1: [-50]}, "arm/dr vary=side=choice:1": {0: [8], 1: [8]}}
+        "arm/dr vary=side=choice:0": {0: [10], 1: [10]}, "arm/dr vary=side=choice:1": {0: [8], 1: [8]}}
 
 
 def test_scores_and_shares(tmp_path):

@@ -5,10 +5,9 @@
 
     untrained   the policy that domain randomization begins with
     single      domain randomization's policy: the best for all tasks at once
-    ceiling     a policy trained on each task alone, the best of its seeds; the mean over these tasks
+    ceiling     a policy trained on each task alone, the mean over these tasks
 
-All returns but the first are those of sampled policies on held-out tasks. The best seed, because with a sparse reward
-half of the seeds may find nothing; of the others all count. Where the single policy scores nearly 1, one
+All returns but the first are those of sampled policies on held-out tasks. Where the single policy scores nearly 1, one
 policy serves all tasks and there is nothing to adapt for. The share is how much of what is left adaptation gets.
 
     README.md      a table of the systems
@@ -81,7 +80,7 @@ def read(page):
 def _system(page, name, runs):
     """One system from {METHOD or METHOD SETTING: {seed: [return on each task]}}."""
     returns = {run: np.array([np.mean(tasks) for tasks in seeds.values()]) for run, seeds in runs.items()}
-    alone = [np.max(x) for run, x in returns.items() if _is_alone(run)]
+    alone = [interquartile_mean(x) for run, x in returns.items() if _is_alone(run)]
     if not alone:
         raise ValueError(f"{page}: {name} has no run of {name}/dr on one task alone, which is the ceiling; "
                          "minorml sweep --set vary=NAME=choice:VALUE makes one")
@@ -123,9 +122,9 @@ def adaptation_map(pages, out):
     text = ["# Where adaptation pays", f"    minorml map {' '.join(map(str, pages))} --out {out}",
             "![Scores of each system](map.png)",
             "Returns after adaptation, sampled, on held-out tasks; the interquartile mean over seeds with its 95 % "
-            "interval. The ceiling is a policy trained on each task alone, the best of its seeds. The room is what "
-            "lies between the best single policy and the ceiling, of what lies between an untrained policy and the "
-            "ceiling. The share is how much of that room a method gets; where the room is below "
+            "interval. The ceiling is a policy trained on each task alone. The room is what lies between the best "
+            "single policy and the ceiling, of what lies between an untrained policy and the ceiling. The share is how "
+            "much of that room a method gets; where the room is below "
             f"{100 * NO_ROOM:.0f} %, one policy serves all tasks and no share is given.",
             table(header, cells)]
     write_atomically(out / "README.md", ("\n\n".join(text) + "\n").encode())
