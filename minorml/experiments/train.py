@@ -58,12 +58,14 @@ def iterate(problem, pool, state):
     for _ in range(config.outer_steps):
         parts = pool.gradients(meta, state.meta, state.iteration, mean, std)
         clip_fraction = np.mean([one.clip_fraction for one in parts])  # of the first update: 0
-        if clip_fraction > config.max_clip_fraction or math.isinf(std):  # nothing to tell good from bad, so no gradient
-            break  # against which Adam would go on as it went before
+        if clip_fraction > config.max_clip_fraction:
+            break
         wrong = {i: what for i, one in enumerate(parts) if (what := _not_finite(problem.policy, one))}
         if wrong:
             first = min(wrong)
             raise failed(f"{wrong[first]} of task {first}: not finite", list(wrong), mean, std)
+        if math.isinf(std):  # nothing to tell good from bad: the gradient is 0, and Adam would go on as it went before
+            break
         gradients = {name: sum(getattr(one.gradient, name) for one in parts) / config.num_tasks
                      for name in config.learned}
         try:
@@ -105,15 +107,13 @@ def _not_finite(policy, part):
 
 def _update(config, meta, moments, gradients, rate):
     """One step of Adam on each learned field → (meta, moments, norm of the gradient before it was shortened)."""
-    changed, new_moments = {}, {}
-    shortened, norm = adam.clip_by_global_norm(list(gradients.values()), config.max_gradient_norm)
-    for name, gradient in zip(gradients, shortened):
-        changed[name], new_moments[name] = adam.step(getattr(meta, name), gradient, moments[name],
-                                                     config.rate(name, rate))
-        for what, array in ((name, changed[name]), (f"Adam's moments of {name}", new_moments[name][:2])):
+    changed, moments, norm = adam.update(meta._asdict(), moments, gradients, config.rates(rate),
+                                         config.max_gradient_norm)
+    for name, x in changed.items():
+        for what, array in ((name, x), (f"Adam's moments of {name}", moments[name][:2])):
             if not np.isfinite(array).all():
                 raise FloatingPointError(f"{what}: not finite after the update")
-    return meta._replace(**changed), new_moments, norm
+    return meta._replace(**changed), moments, norm
 
 
 def train(config: Config | str, out: str | PathLike | None = None, *, resume: bool = False, overwrite: bool = False,

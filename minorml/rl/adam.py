@@ -49,6 +49,19 @@ def clip_by_global_norm(vectors, longest):
     return [v if norm <= longest else v * v.dtype.type(longest / norm) for v in vectors], norm
 
 
+def update(vectors, moments, gradients, rates, longest):
+    """Gradient clipping, then one step for each vector; all but `longest` by the vectors' names.
+
+    Returns
+    -------
+    vectors, moments : new ones
+    norm : of all gradients together, before they were shortened
+    """
+    shortened, norm = clip_by_global_norm([gradients[name] for name in rates], longest)
+    new = {name: step(vectors[name], g, moments[name], rates[name]) for name, g in zip(rates, shortened)}
+    return {name: x for name, (x, _) in new.items()}, {name: m for name, (_, m) in new.items()}, norm
+
+
 def linear_decay(rate, done, total):
     """The rate after `done` of `total` steps, as it falls linearly from `rate` to 0."""
     return rate * (1 - done / total)

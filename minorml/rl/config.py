@@ -99,9 +99,9 @@ class Config:
         learned = METHODS[self.method].learned
         return learned + ("alpha",) if self.learn_alpha and "alpha" not in learned else learned
 
-    def rate(self, name: str, outer_rate: float) -> float:
-        """The rate of a learned field of MetaParameters, when the outer rate has fallen to `outer_rate`."""
-        return outer_rate * self.theta_rate if name == "theta" else outer_rate
+    def rates(self, outer_rate: float) -> dict[str, float]:
+        """The rate of each learned field of MetaParameters, when the outer rate has fallen to `outer_rate`."""
+        return {name: outer_rate * self.theta_rate if name == "theta" else outer_rate for name in self.learned}
 
 
 def _from_json_or_text(text):

@@ -132,13 +132,12 @@ def _walk(config, failure, make_envs):
             yield from ((f"task {names[i]}", *rest) for rest in _inner(problem, meta, pre))
             yield from ((f"task {names[i]}", *rest) for rest in _outer(problem, meta, pre, post, gradients))
     if len(gradients) == config.num_tasks:  # only then is the update known
-        means = [sum(getattr(g, name) for g in gradients) / config.num_tasks for name in config.learned]
-        yield from (("update", f"gradient in {name}", mean) for name, mean in zip(config.learned, means))
-        shortened, _ = adam.clip_by_global_norm(means, config.max_gradient_norm)
-        for name, gradient in zip(config.learned, shortened):
-            x, moments = adam.step(getattr(meta, name), gradient, failure.moments[name],
-                                   config.rate(name, failure.rate))
-            yield from (("update", f"Adam's {which} moment of {name}", getattr(moments, which))
+        means = {name: sum(getattr(g, name) for g in gradients) / config.num_tasks for name in config.learned}
+        yield from (("update", f"gradient in {name}", mean) for name, mean in means.items())
+        changed, moments, _ = adam.update(meta._asdict(), failure.moments, means, config.rates(failure.rate),
+                                          config.max_gradient_norm)
+        for name, x in changed.items():
+            yield from (("update", f"Adam's {which} moment of {name}", getattr(moments[name], which))
                         for which in ("first", "second"))
             yield "update", name, x
 
