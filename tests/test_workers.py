@@ -260,7 +260,8 @@ def test_environments_in_processes_of_their_own_leave_signals_to_the_one_that_tr
     (tmp_path / "points.py").write_text(IN_PROCESSES)
     command = [sys.executable, "points.py", str(workers)]
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as training:
+                          stderr=subprocess.PIPE,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as training:  # as `start`
         try:
             metrics = tmp_path / "run" / "metrics.csv"
             begun = time.monotonic()
