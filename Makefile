@@ -7,7 +7,7 @@ DEMO_ITERATIONS ?= 300
 
 # A page of results: the runs, and results/ENVIRONMENT from them. What was stopped goes on where it was.
 #   make results                                                                             # the point agent, Figure 2a
-#   make results ENVIRONMENT=point-sparse SEEDS=0-4
+#   make results ENVIRONMENT=point-sparse
 #   make results ENVIRONMENT=point-goal SEEDS=0-4                                            # the control
 #   make results ENVIRONMENT=cartpole SEEDS=0-4
 #   make results ENVIRONMENT=cartpole-motor SEEDS=0-4                                        # ours, as cartpole-positions
@@ -16,6 +16,7 @@ DEMO_ITERATIONS ?= 300
 #   make published                                                                           # the published hyper-parameters
 #   make published PUBLISHED=cheetah:0                                                       # days; stop it where you like
 # ALONE are the tasks that a policy is trained on alone: the ceiling of what adaptation can reach.
+# MAP are the pages that have such runs.
 ENVIRONMENT ?= point
 SEEDS ?= 0-9
 ALONE_point := rotation=choice:0 rotation=choice:1.57
@@ -27,7 +28,7 @@ ALONE_cartpole-motor-pole := $(ALONE_cartpole-motor)
 ALONE_cheetah := swapped=choice:0 swapped=choice:1
 ALONE_cheetah-reverse := reversed=choice:0 reversed=choice:1
 ALONE ?= $(ALONE_$(ENVIRONMENT))
-MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cartpole-motor-pole cheetah cheetah-reverse)
+MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cartpole-motor-pole)
 PUBLISHED ?= point:0-4 point-sparse:0-2 cartpole:0-4 cartpole-positions:0-4
 WORKERS ?= 2
 

@@ -248,6 +248,6 @@ def _plane(axes, task):
 def save(figure, path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=100)
     pyplot().close(figure)
     return path
