@@ -191,12 +191,14 @@ def iteration(meta, moments, count, rate, starts, noises, tasks, *, system, size
     centre = jnp.sum(A) / jnp.sum(alive)
     std = jnp.sqrt(jnp.sum(alive * (A - centre)**2) / jnp.sum(alive))
     post = jax.vmap(flat)(fields, (alive * (A - centre) / std).astype(dtype))
-    for _ in range(outer_steps):
+
+    def step(i, learned):
+        meta, moments = learned
         _, g = meta_gradient(meta, pre, post, sizes, laf_sizes, clip, shape)
-        g = clip_by_global_norm(g, max_gradient_norm)
-        count = count + 1
-        meta, moments = adam(meta, moments, count, rate, g)
-    return meta, moments, count, jnp.mean(jnp.sum(rewards, -1))
+        return adam(meta, moments, count + i + 1, rate, clip_by_global_norm(g, max_gradient_norm))
+
+    meta, moments = jax.lax.fori_loop(0, outer_steps, step, (meta, moments))
+    return meta, moments, count + outer_steps, jnp.mean(jnp.sum(rewards, -1))
 
 
 def clip_by_global_norm(g, longest):
