@@ -211,6 +211,14 @@ def test_published_curves_stand_beside_ours(tmp_path):
     assert "Dashed: the paper's curves" in page.read_text()
 
 
+def test_published_curves_go_no_further_than_ours():
+    curve = published.Published("norml", np.array([0.0, 40.0, 80.0]), np.array([-12.0, -8.0, -4.0]))
+    for end, where in (60, [0, 40, 60]), (40, [0, 40]), (20, [0, 20]), (np.inf, [0, 40, 80]):
+        cut = published.until(curve, end)
+        np.testing.assert_array_equal(cut.trajectories, where)
+        np.testing.assert_allclose(cut.returns, -12 + np.array(where) / 10)
+
+
 @pytest.mark.parametrize("text", ["system,method\npoint,norml\n",
                                   "system,method,trajectories,return\npoint,norml,x,1\n"])
 def test_curves_that_cannot_be_read_are_an_error(text, tmp_path):

@@ -35,6 +35,12 @@ def read(path, system):
     return [Published(method, *np.array(sorted(points)).T) for method, points in found.items()]
 
 
+def until(curve, end):
+    """A curve as far as so many trajectories."""
+    where = np.unique(np.minimum(curve.trajectories, end))
+    return curve._replace(trajectories=where, returns=np.interp(where, curve.trajectories, curve.returns))
+
+
 def places(curves, number=5):
     """Where to compare: numbers of trajectories in equal steps up to the end of the curves, (number,)."""
     return np.linspace(0, max(curve.trajectories[-1] for curve in curves), number + 1)[1:]

@@ -92,9 +92,12 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True, curves=
     page = [f"# Results: {', '.join(environments)}", *origin, *_summary(groups, tasks, repetitions)]
     for env in environments:
         alike = {label: ones for label, ones in groups.items() if label.partition("/")[0] == env}
-        theirs = published.read(curves, env.removesuffix("-published")) if curves else []
-        page += [*_learning(env, [one.run for ones in alike.values() for one in ones if one.metrics], out, theirs),
-                 *_beside(theirs, alike), *_improvement(env, alike)]
+        measured = [one for ones in alike.values() for one in ones if one.metrics]
+        longest = max((published.trajectories(one.metrics)[-1] for one in measured), default=np.inf)
+        theirs = [published.until(curve, longest) for curve in
+                  (published.read(curves, env.removesuffix("-published")) if curves else [])]
+        page += [*_learning(env, [one.run for one in measured], out, theirs), *_beside(theirs, alike),
+                 *_improvement(env, alike)]
         config = next(iter(alike.values()))[0].run.config
         if plots.is_point(config):
             page += sections.point(env, alike, out, tasks, seed)
@@ -227,7 +230,7 @@ def _learning(env, runs, out, curves):
     return [f"## Learning: {env}", f"![Return over trajectories and environment steps]({env}-learning.png)",
             "Each point is the mean over the fiftieth of the run that ends there. Thin lines are seeds. The thick line "
             "is their interquartile mean, with its 95 % bootstrap band; it ends with the shortest run."
-            + " Dashed: the paper's curves, return after adaptation." * bool(curves)]
+            + " Dashed: the paper's curves, return after adaptation, as far as ours go." * bool(curves)]
 
 
 def _beside(curves, groups):
