@@ -94,8 +94,8 @@ def report(folders, out, tasks=16, repetitions=5, seed=0, progress=True, curves=
         alike = {label: ones for label, ones in groups.items() if label.partition("/")[0] == env}
         measured = [one for ones in alike.values() for one in ones if one.metrics]
         longest = max((published.trajectories(one.metrics)[-1] for one in measured), default=np.inf)
-        theirs = [published.until(curve, longest) for curve in
-                  (published.read(curves, env.removesuffix("-published")) if curves else [])]
+        theirs = published.read(curves, env.removesuffix("-published")) if curves else []
+        theirs = [published.until(curve, longest) for curve in theirs]
         page += [*_learning(env, [one.run for one in measured], out, theirs), *_beside(theirs, alike),
                  *_improvement(env, alike)]
         config = next(iter(alike.values()))[0].run.config
