@@ -211,7 +211,11 @@ def test_published_curves_stand_beside_ours(tmp_path):
     assert "Dashed: the paper's curves" in page.read_text()
 
 
-def test_published_curves_go_no_further_than_ours():
+def test_published_curves_go_no_further_than_ours(tmp_path):
+    minorml.train(small(iterations=2, num_tasks=2, num_trajectories=5), out=tmp_path / "run", progress=False)
+    (tmp_path / "paper.csv").write_text(PAPER)
+    page = report([tmp_path / "run"], tmp_path / "page", 2, 1, progress=False, curves=tmp_path / "paper.csv")
+    assert "| trajectories | 8 | 16 | 24 | 32 | 40 |" in page.read_text()
     curve = published.Published("norml", np.array([0.0, 40.0, 80.0]), np.array([-12.0, -8.0, -4.0]))
     for end, where in (60, [0, 40, 60]), (40, [0, 40]), (20, [0, 20]), (np.inf, [0, 40, 80]):
         cut = published.until(curve, end)
