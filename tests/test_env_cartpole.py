@@ -93,6 +93,22 @@ def test_positions_or_the_pole_alone_are_half_of_the_observation(name, part, see
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("noise, least, most", [(0.0, 500, 500), (0.1, 300, 400), (0.3, 80, 140)])
+def test_the_positions_are_enough_to_balance_but_not_with_noise(noise, least, most):
+    """a = tanh(2 (θ̂ − b)) keeps the pole up without a rate. But nothing damps what noise sets going."""
+    bias, generator = 0.13, np.random.default_rng(0)
+    vector = gymnasium.make_vec("minorml/CartPolePositions-v0", num_envs=200)
+    vector.set_attr("angle_bias", [bias] * 200)
+    observation, _ = vector.reset(seed=0)
+    standing, returns = np.ones(200, bool), np.zeros(200)
+    for _ in range(500):
+        action = np.tanh(2 * (observation[:, 1:] * 0.418 - bias)) + noise * generator.normal(size=(200, 1))
+        observation, reward, terminated, *_ = vector.step(action)
+        returns += standing * reward
+        standing &= ~terminated
+    assert least <= returns.mean() <= most
+
+
 def test_what_is_observed_has_a_name():
     with pytest.raises(ValueError, match="observed: expected one of all, positions, pole; given 'cart'"):
         gymnasium.make_vec("minorml/CartPoleMotor-v0", num_envs=1, observed="cart")

@@ -124,12 +124,16 @@ ROWS = [
 # all five methods have the same optimiser and log σ. α was tried on cartpole-motor-pole, seed 0: NoRML 325 with α
 # fixed, 460 with α learned; without the learned advantage 468 with α 0.1 and 470 with α 1.
 CARTPOLES = "cartpole", "cartpole-positions", "cartpole-motor", "cartpole-motor-pole"
-ROWS += [(system, *row) for system in CARTPOLES for row in [
-    ("dr", 0.0, 2e-3, -0.5, {}),
-    ("maml", 0.1, 2e-3, -0.5, {}),
-    ("norml-no-laf", 0.1, 2e-3, -0.5, {}),
-    ("norml-no-offset", 1.0, 2e-3, -0.5, dict(learn_alpha=True)),
-    ("norml", 1.0, 2e-3, -0.5, dict(learn_alpha=True))]]
+# Where the rates are not seen, noise makes the pole fall: nothing damps what it sets going. With log σ −0.5 NoRML ended
+# at 222 and a policy for one bias at 273; −2 is the least noise from which domain randomization loses nothing.
+LOG_STD = {"cartpole-positions": -2.0}
+ROWS += [(system, method, inner_rate, 2e-3, LOG_STD.get(system, -0.5), others)
+         for system in CARTPOLES for method, inner_rate, others in [
+             ("dr", 0.0, {}),
+             ("maml", 0.1, {}),
+             ("norml-no-laf", 0.1, {}),
+             ("norml-no-offset", 1.0, dict(learn_alpha=True)),
+             ("norml", 1.0, dict(learn_alpha=True))]]
 ROWS += [(system, *row[1:]) for system, like in [
     ("cheetah-reverse", "cheetah"), ("cartpole-positions-published", "cartpole-published")]
     for row in ROWS if row[0] == like]
