@@ -72,5 +72,5 @@ def draw(gaits, path):
         axes.hist(np.concatenate(one.pitches), edges, density=True, histtype="step", lw=1.5,
                   label=f"{one.label}, return {one.returns.mean():.0f}, deviation {one.deviation:.2f}")
     axes.set(xlabel="pitch of the body, rad", ylabel="density")
-    axes.legend(fontsize="small", loc="upper left")
+    figure.legend(fontsize="small", loc="outside upper center")
     return save(figure, path)
