@@ -14,8 +14,9 @@ DEMO_ITERATIONS ?= 300
 #   make results ENVIRONMENT=cheetah SEEDS=0-2                                               # … and cheetah-reverse
 #   make map                                                                                 # from the pages of them all
 #   make published                                                                           # the published hyper-parameters
-#   make published PUBLISHED=cheetah:0                                                       # days; stop it where you like
+#   make published PUBLISHED=cheetah:0                                                       # hours; stop it where you like
 # ALONE are the tasks that a policy is trained on alone: the ceiling of what adaptation can reach.
+# LONGER are the iterations in which domain randomization samples as many trajectories as the others do in theirs.
 # MAP are the pages that have such runs.
 ENVIRONMENT ?= point
 SEEDS ?= 0-9
@@ -28,7 +29,10 @@ ALONE_cartpole-motor-pole := $(ALONE_cartpole-motor)
 ALONE_cheetah := swapped=choice:0 swapped=choice:1
 ALONE_cheetah-reverse := reversed=choice:0 reversed=choice:1
 ALONE ?= $(ALONE_$(ENVIRONMENT))
-MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cartpole-motor-pole)
+LONGER_cheetah := 500
+LONGER_cheetah-reverse := 200
+LONGER ?= $(LONGER_$(ENVIRONMENT))
+MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cartpole-motor-pole cheetah-reverse)
 PUBLISHED ?= point:0-4 point-sparse:0-2 cartpole:0-4 cartpole-positions:0-4
 WORKERS ?= 2
 
@@ -46,7 +50,9 @@ results: .venv/with-plot  ## see above
 	$(BIN)/minorml sweep --presets $(ENVIRONMENT) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
 	for task in $(ALONE); do \
 	  $(BIN)/minorml sweep --presets $(ENVIRONMENT)/dr --set vary=$$task --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT)-alone/$$task || test $$? -eq 1 || exit; done
-	$(BIN)/minorml report runs/$(ENVIRONMENT) $(ALONE:%=runs/$(ENVIRONMENT)-alone/%) --out results/$(ENVIRONMENT) --curves results/paper.csv
+	for n in $(LONGER); do \
+	  $(BIN)/minorml sweep --presets $(ENVIRONMENT)/dr --set iterations=$$n --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT)-longer || test $$? -eq 1 || exit; done
+	$(BIN)/minorml report runs/$(ENVIRONMENT) $(ALONE:%=runs/$(ENVIRONMENT)-alone/%) $(LONGER:%=runs/$(ENVIRONMENT)-longer) --out results/$(ENVIRONMENT) --curves results/paper.csv
 
 published: .venv/with-plot  ## SYSTEM:SEEDS, and results/published from all there are
 	for one in $(PUBLISHED); do \

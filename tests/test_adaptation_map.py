@@ -40,6 +40,14 @@ def test_scores_and_shares(tmp_path):
     np.testing.assert_allclose(one.share("maml"), [-1 / 5])
 
 
+def test_the_best_single_policy_is_that_of_domain_randomizations_best_row(tmp_path):
+    """It may have needed more iterations than the preset has."""
+    more = {"arm/dr iterations=9": {0: [5], 1: [7]}, "arm/dr iterations=8": {0: [1]}}
+    one, = read(page(tmp_path / "arm", {"arm-dr-0.csv": -2, "arm-dr-1.csv": 0}, PAYS | more))
+    np.testing.assert_array_equal(one.single, [5, 7])
+    assert one.room == pytest.approx(0.3) and one.untrained == -1
+
+
 def test_no_share_where_one_policy_serves_all():
     one = System("cart", 0.0, 500.0, np.array([498.0, 499.0]), {"norml": np.array([499.0])})
     assert one.room == pytest.approx(0.003) and np.isnan(one.share("norml")).all()

@@ -4,7 +4,7 @@
     share = (return after adaptation − single) / (ceiling − single)                            (adaptation_map.2)
 
     untrained   the policy that domain randomization begins with
-    single      domain randomization's policy: the best for all tasks at once
+    single      domain randomization's policy, of its rows the best: one policy for all tasks at once
     ceiling     a policy trained on each task alone, the mean over these tasks
 
 All returns but the first are those of sampled policies on held-out tasks. Where the single policy scores nearly 1, one
@@ -80,13 +80,20 @@ def read(page):
 def _system(page, name, runs):
     """One system from {METHOD or METHOD SETTING: {seed: [return on each task]}}."""
     returns = {run: np.array([np.mean(tasks) for tasks in seeds.values()]) for run, seeds in runs.items()}
+    single = max((x for run, x in returns.items() if _is_single(run)), key=interquartile_mean)
     alone = [interquartile_mean(x) for run, x in returns.items() if _is_alone(run)]
     if not alone:
         raise ValueError(f"{page}: {name} has no run of {name}/dr on one task alone, which is the ceiling; "
                          "minorml sweep --set vary=NAME=choice:VALUE makes one")
     untrained = np.mean([_first_return(page / curve_file(f"{name}/dr", seed)) for seed in runs["dr"]])
     adapted = {method: returns[method] for method in METHODS if method in returns and METHODS[method].adapts}
-    return System(name, float(untrained), float(np.mean(alone)), returns["dr"], adapted)
+    return System(name, float(untrained), float(np.mean(alone)), single, adapted)
+
+
+def _is_single(run):
+    """Whether this is domain randomization on all tasks, by whatever other settings."""
+    method, *settings = run.split(" ")
+    return method == "dr" and not any(one.startswith("vary=") for one in settings)
 
 
 def _is_alone(run):
