@@ -35,6 +35,7 @@ LONGER ?= $(LONGER_$(ENVIRONMENT))
 MAP ?= $(addprefix results/,point point-sparse cartpole cartpole-positions cartpole-motor cartpole-motor-pole cheetah-reverse)
 PUBLISHED ?= point:0-4 point-sparse:0-2 cartpole:0-4 cartpole-positions:0-4
 WORKERS ?= 2
+SWEEP = $(BIN)/minorml sweep --workers $(WORKERS)
 
 .PHONY: demo robot results published map test test-oracle test-no-jit mutation lint docs docs-check clean
 
@@ -47,16 +48,16 @@ robot: .venv/with-plot  ## adapt robots from their logs: processes of their own,
 	$(BIN)/python docs/examples/robot/run.py
 
 results: .venv/with-plot  ## see above
-	$(BIN)/minorml sweep --presets $(ENVIRONMENT) --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
+	$(SWEEP) --presets $(ENVIRONMENT) --seeds $(SEEDS) --out runs/$(ENVIRONMENT) || test $$? -eq 1  # a run that failed is on the page
 	for task in $(ALONE); do \
-	  $(BIN)/minorml sweep --presets $(ENVIRONMENT)/dr --set vary=$$task --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT)-alone/$$task || test $$? -eq 1 || exit; done
+	  $(SWEEP) --presets $(ENVIRONMENT)/dr --set vary=$$task --seeds $(SEEDS) --out runs/$(ENVIRONMENT)-alone/$$task || test $$? -eq 1 || exit; done
 	for n in $(LONGER); do \
-	  $(BIN)/minorml sweep --presets $(ENVIRONMENT)/dr --set iterations=$$n --seeds $(SEEDS) --workers $(WORKERS) --out runs/$(ENVIRONMENT)-longer || test $$? -eq 1 || exit; done
+	  $(SWEEP) --presets $(ENVIRONMENT)/dr --set iterations=$$n --seeds $(SEEDS) --out runs/$(ENVIRONMENT)-longer || test $$? -eq 1 || exit; done
 	$(BIN)/minorml report runs/$(ENVIRONMENT) $(ALONE:%=runs/$(ENVIRONMENT)-alone/%) $(LONGER:%=runs/$(ENVIRONMENT)-longer) --out results/$(ENVIRONMENT) --curves results/paper.csv
 
 published: .venv/with-plot  ## SYSTEM:SEEDS, and results/published from all there are
 	for one in $(PUBLISHED); do \
-	  $(BIN)/minorml sweep --presets $${one%:*}-published --seeds $${one#*:} --workers $(WORKERS) --out runs/$${one%:*}-published || test $$? -eq 1 || exit; done
+	  $(SWEEP) --presets $${one%:*}-published --seeds $${one#*:} --out runs/$${one%:*}-published || test $$? -eq 1 || exit; done
 	$(BIN)/minorml report runs/*-published --out results/published --curves results/paper.csv
 
 map: .venv/with-plot  ## where adaptation pays, from the pages of results

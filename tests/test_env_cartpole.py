@@ -102,7 +102,7 @@ def test_the_positions_are_enough_to_balance_but_not_with_noise(noise, least, mo
     observation, _ = vector.reset(seed=0)
     standing, returns = np.ones(200, bool), np.zeros(200)
     for _ in range(500):
-        action = np.tanh(2 * (observation[:, 1:] * 0.418 - bias)) + noise * generator.normal(size=(200, 1))
+        action = np.tanh(2 * (observation[:, 1:] * SCALE[2] - bias)) + noise * generator.normal(size=(200, 1))
         observation, reward, terminated, *_ = vector.step(action)
         returns += standing * reward
         standing &= ~terminated

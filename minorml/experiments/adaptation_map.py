@@ -98,10 +98,10 @@ def _is_single(run):
 
 def _is_alone(run):
     """Whether this is domain randomization on a distribution of one task."""
-    method, _, settings = run.partition(" ")
-    if method != "dr" or not settings.startswith("vary=") or " " in settings:
+    method, *settings = run.split(" ")
+    if method != "dr" or len(settings) != 1 or not settings[0].startswith("vary="):
         return False
-    return len(grid_tasks(list(map(parse, parse_setting(settings)[1])), 2)) == 1
+    return len(grid_tasks(list(map(parse, parse_setting(settings[0])[1])), 2)) == 1
 
 
 def _first_return(path):
